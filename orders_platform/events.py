@@ -156,7 +156,7 @@ _currencies = _Memory()
 
 def _time_ms(value: str | int) -> int:
     """Return `occurred_at_ms(value)`, mostly from memory: a stream's times share their minutes and their tails."""
-    if type(value) is int:
+    if isinstance(value, int):
         return occurred_at_ms(value)
     minute, tail = value[:16], value[16:]
     try:
