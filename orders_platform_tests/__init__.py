@@ -1,0 +1,1 @@
+"""Tests of orders_platform, in the shape of the package."""
