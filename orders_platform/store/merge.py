@@ -1,0 +1,317 @@
+"""The only writer of `orders`: merges delivered events and the clock into the stored documents.
+
+A document is only ever replaced by a merge of what it held, so two writers, a replay or a zombie can only write what
+is right. Orders are merged in chunks, each in one snapshot transaction: read what is stored, fold, insert the new and
+update the changed by `_id` alone. The snapshot makes comparing versions safe: whoever changes one of the documents
+after it makes the transaction fail as a whole, and it is done again from a new snapshot. Why one transaction, and what
+the alternatives cost: docs/decisions/0002-store-writes.md.
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import is_
+from typing import NamedTuple, cast
+
+import msgspec
+from bson.raw_bson import RawBSONDocument
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from orders_platform.errors import RetryableStoreError, UnknownOutcome
+from orders_platform.events import Event
+from orders_platform.matching import Document, Rules, View, fold, union
+from orders_platform.matching.status import PENDING_STATUSES
+from orders_platform.store import abandoned, documents
+from orders_platform.store.client import DURABLE, Store
+from orders_platform.store.documents import Arrival, Stored
+from orders_platform.store.failures import DUPLICATE_KEY, WRITE_CONFLICT, sorted_error
+
+__all__ = ["Arrival", "Change", "Known", "Merged", "merge"]
+
+CHUNK_ORDERS = 2_000
+CHUNK_EVENTS = 20_000  # bounds a transaction, and its memory, where orders are large
+COMMAND_BYTES = 12 << 20  # MongoDB takes commands of up to 16 MB
+AWAY_S = 30.0  # how long MongoDB may be away before we give up
+CONFLICT_S = 90.0  # longer than MongoDB lets an abandoned transaction stand in the way (60 s and its half)
+ABANDONED_S = 3.0  # a transaction that has waited so long for its client has lost it
+_PAUSE_S = 0.01
+_PAUSE_MAX_S = 1.0
+_SNAPSHOT = ReadConcern("snapshot")
+
+
+class Known(msgspec.Struct):
+    """What one place believes to be stored of an order; it may be stale.
+
+    `open` says that the order still waits for its money or its placement. `figures` is the fingerprint of the stored
+    figures: it shows whether a clock or other rules would change them.
+    """
+
+    version: int
+    view: View
+    open: bool
+    figures: bytes
+
+
+class Change(NamedTuple):
+    """What is to be merged into one order: what we believe is stored, if anything, and the events delivered for it.
+
+    Without arrivals the order is only judged again by the clock.
+    """
+
+    order_id: str
+    known: Known | None
+    arrivals: Sequence[Arrival]
+
+
+class Merged(msgspec.Struct):
+    """What became of changes: each order's new state, arrivals beyond the bound of events, and counts of orders.
+
+    `conflicts` counts orders that another writer had moved, once for each time.
+    """
+
+    known: dict[str, Known]
+    refused: list[Arrival]
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+
+
+def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) -> Merged:
+    """Merge changes, at most one for each order, into the stored documents; all of it is durable at return.
+
+    Doing the same again changes no document. Waits up to `PATIENCE_S` for a MongoDB that is away.
+
+    Raises:
+        RetryableStoreError: MongoDB stayed away or other writers stayed in the way; some orders may be merged.
+        UnknownOutcome: MongoDB stayed away while it was committing; the same holds.
+        FatalStoreError: MongoDB refuses the documents or us.
+    """
+    merged = Merged({}, [])
+    waiting = deque(_Chunk(part) for part in _chunks(changes))
+    while waiting:
+        chunk = waiting.popleft()
+        try:
+            _merge_chunk(store, chunk.changes, clock_ms, rules, merged)
+        except _ConflictError:
+            merged.conflicts += len(chunk.changes)
+            waiting.extendleft(reversed(_after_conflict(store, chunk)))
+        except (RetryableStoreError, UnknownOutcome):
+            again = _after_failure(chunk)
+            if again is None:
+                raise
+            waiting.appendleft(again)
+    return merged
+
+
+class _ConflictError(Exception):
+    """Another writer changed one of the documents after our snapshot."""
+
+
+class _Chunk(msgspec.Struct):
+    """Changes for one transaction, how often it failed, and since when (monotonic seconds)."""
+
+    changes: Sequence[Change]
+    failures: int = 0
+    since_s: float = 0.0
+
+
+class _Plan(msgspec.Struct):
+    """What one transaction is to write, and what holds once it is committed."""
+
+    inserts: list[RawBSONDocument]
+    updates: list[RawBSONDocument]
+    merged: Merged
+    clock_ms: int
+    now_ms: int
+    rules: Rules
+
+
+def _chunks(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    """Yield the changes in parts of bounded numbers of orders and of events."""
+    start = events = 0
+    for at, change in enumerate(changes):
+        size = len(change.arrivals) + (0 if change.known is None else len(change.known.view.events))
+        if at > start and (at - start == CHUNK_ORDERS or events + size > CHUNK_EVENTS):
+            yield changes[start:at]
+            start, events = at, 0
+        events += size
+    if start < len(changes):
+        yield changes[start:]
+
+
+def _after_conflict(store: Store, chunk: _Chunk) -> list[_Chunk]:
+    """Return the chunk's halves after a pause, so that all but the contended orders get through.
+
+    A writer that died inside a transaction leaves its documents locked; once waiting looks hopeless, such
+    transactions are ended.
+    """
+    failures, since_s = _failed(chunk)
+    if time.monotonic() - since_s > CONFLICT_S:
+        raise RetryableStoreError(
+            f"Other writers kept changing the same orders for {CONFLICT_S:.0f} s.",
+            "Try again; if it lasts, look for a second matcher on this database.",
+        )
+    if time.monotonic() - since_s > ABANDONED_S:
+        abandoned.end_transactions(store, ABANDONED_S)
+    _pause(failures)
+    half = (len(chunk.changes) + 1) // 2
+    return [_Chunk(part, failures, since_s) for part in (chunk.changes[:half], chunk.changes[half:]) if part]
+
+
+def _after_failure(chunk: _Chunk) -> _Chunk | None:
+    """Return the chunk, to be done again, after a pause, or None if MongoDB has been away for too long."""
+    failures, since_s = _failed(chunk)
+    if time.monotonic() - since_s > AWAY_S:
+        return None
+    _pause(failures)
+    return _Chunk(chunk.changes, failures, since_s)
+
+
+def _failed(chunk: _Chunk) -> tuple[int, float]:
+    return chunk.failures + 1, chunk.since_s or time.monotonic()
+
+
+def _pause(failures: int) -> None:
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311 - it keeps writers apart, and no secret
+    time.sleep(jitter * min(_PAUSE_MAX_S, _PAUSE_S * 2**failures))
+
+
+def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules, merged: Merged) -> None:
+    """Merge changes in one transaction and add the result to `merged` once it is committed.
+
+    Raises:
+        _ConflictError: another writer got there first; nothing was written.
+    """
+    try:
+        with store.session() as session:
+            # Read and write concern are set here: a transaction ignores those of its collections.
+            session.start_transaction(_SNAPSHOT, DURABLE, ReadPreference.PRIMARY)
+            stored = _read(store, changes, session)
+            plan = _plan(changes, stored, clock_ms, rules)
+            _run(store, session, "insert", "documents", plan.inserts)
+            _run(store, session, "update", "updates", plan.updates)
+            # Also where nothing is to be written: what was read is durable only once this is acknowledged.
+            session.commit_transaction()
+    except PyMongoError as error:
+        if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
+            raise _ConflictError from error
+        raise sorted_error(error, writing=False) from error
+    _add(merged, plan.merged)
+
+
+def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> dict[str, int | Stored]:
+    """Return what is stored of orders: the version where it is as believed, else what a merge needs."""
+    found: dict[str, int | Stored] = {}
+    believed = {change.order_id: change.known.version for change in changes if change.known is not None}
+    if believed:
+        for document in store.orders.find({"_id": {"$in": list(believed)}}, {"version": 1}, session=session):
+            if document["version"] == believed[document["_id"]]:
+                found[document["_id"]] = document["version"]
+    others = [change.order_id for change in changes if change.order_id not in found]
+    if others:
+        for document in store.orders.find({"_id": {"$in": others}}, documents.STORED_FIELDS, session=session):
+            found[document["_id"]] = documents.stored(document)
+    return found
+
+
+def _plan(changes: Sequence[Change], stored: dict[str, int | Stored], clock_ms: int, rules: Rules) -> _Plan:
+    plan = _Plan([], [], Merged({}, []), clock_ms, time.time_ns() // 1_000_000, rules)
+    for change in changes:
+        _plan_order(plan, change, stored.get(change.order_id))
+    return plan
+
+
+def _plan_order(plan: _Plan, change: Change, stored: int | Stored | None) -> None:
+    order_id, known, arrivals = change
+    merged, clock_ms = plan.merged, plan.clock_ms
+    events: Iterable[Event] = [arrival.event for arrival in arrivals]
+    version, base = 0, None
+    if isinstance(stored, int):
+        version, base = stored, cast("Known", known).view
+    else:
+        if stored is not None:
+            version, base = stored.version, stored.view
+        if known is not None:
+            merged.conflicts += 1
+            events = chain(known.view.events, events)
+            clock_ms = max(clock_ms, known.view.clock_ms)
+    view, added, refused = union(base, events, clock_ms)
+    if not view.events:
+        return  # a document that vanished before it was judged again
+    if refused:
+        too_many = frozenset(refused)
+        merged.refused += [arrival for arrival in arrivals if arrival.event in too_many]
+    document = fold(order_id, view.events, view.clock_ms, plan.rules, view.overflow)
+    figures = documents.figures(document)
+    fingerprint = documents.fingerprint(figures)
+    if base is not None and not added and _stands(stored, known, document, fingerprint):
+        merged.unchanged += 1
+        view = base
+    else:
+        version += 1
+        times = {"clock_ms": view.clock_ms, "now_ms": plan.now_ms}
+        encoded = _encoded(added, arrivals)
+        if base is None:
+            merged.inserted += 1
+            plan.inserts.append(documents.new_document(order_id, figures, encoded, **times))
+        else:
+            merged.updated += 1
+            plan.updates.append(documents.update_statement(order_id, figures, encoded, version, **times))
+    merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
+
+
+def _stands(stored: int | Stored | None, known: Known | None, document: Document, fingerprint: bytes) -> bool:
+    """Return whether the stored figures are those of `document`, which has the same events."""
+    if isinstance(stored, Stored):
+        return stored.judgement == documents.judgement(document)
+    return known is not None and known.figures == fingerprint
+
+
+def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival]) -> list[bytes]:
+    """Return the added events as subdocuments with the coordinates of their first delivery."""
+    if len(added) == len(arrivals) and all(map(is_, added, [arrival.event for arrival in arrivals])):
+        return [documents.event_bytes(*arrival) for arrival in arrivals]
+    first: dict[Event, Arrival] = {}
+    for arrival in arrivals:
+        first.setdefault(arrival.event, arrival)
+    # An event that only our belief held, of a document that has vanished, has lost its coordinates.
+    return [documents.event_bytes(*first[event]) if event in first else documents.event_bytes(event) for event in added]
+
+
+def _run(store: Store, session: ClientSession, command: str, field: str, statements: Sequence[RawBSONDocument]) -> None:
+    """Run one write command, in parts that MongoDB takes."""
+    for part in _by_size(statements):
+        reply = store.database.command({command: store.orders.name, field: part, "ordered": False}, session=session)
+        for error in reply.get("writeErrors", ()):
+            # Inside a transaction that is the end of it; a key that appeared after our snapshot is a conflict.
+            code = WRITE_CONFLICT if error["code"] == DUPLICATE_KEY else error["code"]
+            raise OperationFailure(f"{command} of an order", code)
+        if reply["n"] != len(part):
+            raise AssertionError("a snapshot keeps the documents that it read")
+
+
+def _by_size(statements: Sequence[RawBSONDocument]) -> Iterator[Sequence[RawBSONDocument]]:
+    start = size = 0
+    for at, statement in enumerate(statements):
+        length = len(statement.raw)
+        if at > start and size + length > COMMAND_BYTES:
+            yield statements[start:at]
+            start, size = at, 0
+        size += length
+    if start < len(statements):
+        yield statements[start:]
+
+
+def _add(merged: Merged, more: Merged) -> None:
+    merged.known.update(more.known)
+    merged.refused += more.refused
+    merged.inserted += more.inserted
+    merged.updated += more.updated
+    merged.unchanged += more.unchanged
+    merged.conflicts += more.conflicts

@@ -1,0 +1,144 @@
+"""What others read of the collections: exports, one order, counts, breaks, and what is due."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from bson.datetime_ms import DatetimeMS
+from pymongo import ASCENDING, DESCENDING
+
+from orders_platform.matching import Document, document_json
+from orders_platform.matching.status import PENDING_STATUSES
+from orders_platform.store import documents
+from orders_platform.store.client import Store
+from orders_platform.store.dead_letters import DeadLetter
+from orders_platform.store.documents import Arrival
+from orders_platform.store.failures import translated
+from orders_platform.store.merge import Known
+
+_BATCH = 1_000  # documents a round trip; a whole batch of the largest documents stays far below 16 MB of reply each
+_WITHOUT_EVENTS = {"events": 0}
+
+
+class Order(msgspec.Struct):
+    """One stored order: its figures, its events with the coordinates of their first delivery, and its history."""
+
+    document: Document
+    arrivals: list[Arrival]
+    overflow: bool
+    version: int
+    clock_ms: int
+    first_seen_at_ms: int
+    updated_at_ms: int
+
+
+def export_orders(store: Store, since_ms: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield every order in the keys of `orders fold`, sorted by order id; `since_ms`: only those updated since then.
+
+    Raises:
+        StoreError: MongoDB could not be reached, or went away on the way.
+    """
+    wanted = {} if since_ms is None else {"updated_at": {"$gte": DatetimeMS(since_ms)}}
+    with translated():
+        cursor = store.orders.find(wanted, _WITHOUT_EVENTS, sort=[("_id", ASCENDING)], batch_size=_BATCH)
+        for found in cursor:
+            yield document_json(documents.folded(found))
+
+
+def order(store: Store, order_id: str) -> Order | None:
+    """Return one order with its events in order of arrival, or None if there is none.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.orders.find_one({"_id": {"$eq": order_id}})
+    if found is None:
+        return None
+    return Order(
+        documents.folded(found),
+        documents.arrivals(found),
+        "overflow" in found["reasons"],
+        int(found["version"]),
+        int(found["clock"]),
+        int(found["first_seen_at"]),
+        int(found["updated_at"]),
+    )
+
+
+def export_dead_letters(store: Store) -> Iterator[DeadLetter]:
+    """Yield every dead letter, sorted by topic, partition and offset.
+
+    Raises:
+        StoreError: MongoDB could not be reached, or went away on the way.
+    """
+    by_coordinates = [("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)]
+    with translated():
+        for found in store.dead_letters.find(sort=by_coordinates, batch_size=_BATCH):
+            yield _letter(found)
+
+
+def counts(store: Store) -> dict[tuple[str, str], int]:
+    """Return how many orders there are by (outcome, status).
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    by = {"_id": {"outcome": "$outcome", "status": "$status"}, "orders": {"$sum": 1}}
+    with translated():
+        groups = list(store.orders.aggregate([{"$group": by}]))
+    return {(group["_id"]["outcome"], group["_id"]["status"]): int(group["orders"]) for group in groups}
+
+
+def dead_letter_counts(store: Store) -> dict[str, int]:
+    """Return how many dead letters there are by reason.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        groups = list(store.dead_letters.aggregate([{"$group": {"_id": "$reason", "letters": {"$sum": 1}}}]))
+    return {group["_id"]: int(group["letters"]) for group in groups}
+
+
+def newest_breaks(store: Store, limit: int) -> list[tuple[Document, int]]:
+    """Return the orders that broke and were updated last, newest first, each with its `updated_at` (ms).
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    newest = [("updated_at", DESCENDING)]
+    with translated():
+        found = list(store.orders.find({"outcome": "break"}, _WITHOUT_EVENTS, sort=newest, limit=limit))
+    return [(documents.folded(each), int(each["updated_at"])) for each in found]
+
+
+def due(store: Store, now_ms: int, limit: int) -> list[tuple[str, Known]]:
+    """Return up to `limit` orders that wait for something and whose deadline lies before `now_ms`, oldest first.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    wanted = {"status": {"$in": sorted(PENDING_STATUSES)}, "deadline_at": {"$lt": DatetimeMS(now_ms)}}
+    with translated():
+        found = list(store.orders.find(wanted, sort=[("deadline_at", ASCENDING)], limit=limit))
+    return [(each["_id"], _known(each)) for each in found]
+
+
+def _known(found: Mapping[str, Any]) -> Known:
+    figures = documents.figures(documents.folded(found))
+    read = documents.stored(found)
+    return Known(read.version, read.view, True, documents.fingerprint(figures))
+
+
+def _letter(found: Mapping[str, Any]) -> DeadLetter:
+    time = found["broker_time"]
+    return DeadLetter(
+        found["topic"],
+        int(found["partition"]),
+        int(found["offset"]),
+        found["reason"],
+        found["field"],
+        bytes(found["raw"]),
+        None if time is None else int(time),
+    )
