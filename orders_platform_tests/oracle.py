@@ -1,8 +1,8 @@
 """The tests' own reading of the matching rules: what a message and a set of events must come to.
 
-Written from the specification (matching.md) alone, and in another style than the product: an event is a plain dict, a set
-is a dict of canonical bytes, every rule is spelled out where it applies. It imports nothing of the product and nothing but
-the standard library, so that a shared mistake needs two separate misreadings.
+Written from the specification (matching.md) alone, and in another style than the product: an event is a plain dict, a
+set is a dict of canonical bytes, every rule is spelled out where it applies. It imports nothing of the product and
+nothing but the standard library, so that a shared mistake needs two separate misreadings.
 """
 
 import json
