@@ -19,7 +19,7 @@ APPLICATION = "orders-platform"  # what our connections call themselves
 # An acknowledged write survives kill -9 of any mongod. Anything less loses acknowledged writes of up to 100 ms.
 DURABLE = WriteConcern(w="majority", j=True)
 # Dates come back as `DatetimeMS`: `datetime` ends with the year 9999, a deadline may lie behind it.
-_CODEC = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+CODEC = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 class Store:
@@ -33,7 +33,7 @@ class Store:
         self.client = client
         self.database: Database[dict[str, Any]] = client.get_database(
             database,
-            codec_options=_CODEC,
+            codec_options=CODEC,
             read_preference=ReadPreference.PRIMARY,
             write_concern=DURABLE,
             read_concern=ReadConcern("majority"),

@@ -1,0 +1,308 @@
+"""The `matcher` collection, through which the matcher, its supervisor and those who watch them speak.
+
+Times are MongoDB's. What a driver writes is guarded by its epoch: a deposed one gets `Deposed`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from orders_platform.store.client import Store
+from orders_platform.store.failures import translated
+from orders_platform.store.lease import (
+    Lease,
+    deposed,
+    read_lease,
+    release_lease,
+    renew_lease,
+    server_time_ms,
+    take_epoch,
+)
+
+__all__ = [
+    "Desired",
+    "Heartbeat",
+    "Lease",
+    "Offsets",
+    "Start",
+    "add_start",
+    "begin_heartbeat",
+    "read_desired",
+    "read_heartbeat",
+    "read_lease",
+    "read_starts",
+    "record_batch",
+    "release_lease",
+    "renew_lease",
+    "server_time_ms",
+    "set_desired",
+    "take_epoch",
+    "write_heartbeat",
+]
+
+BATCHES_KEPT_MS = 7 * 86_400_000
+STARTS_KEPT_MS = 30 * 86_400_000
+
+Offsets = Mapping[str, Mapping[str, int]]
+"""The next offset to read by topic and partition."""
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver says of itself. What belongs to batches is None or empty until it has committed one.
+
+    `started_at_ms` and `alive_at_ms` are set by MongoDB when it is written.
+    """
+
+    epoch: int
+    holder: str
+    pid: int
+    pid_started: float
+    state: str
+    code_version: str
+    settings_hash: str
+    checkpoint: str
+    started_at_ms: int = 0
+    alive_at_ms: int = 0
+    batch_id: int | None = None
+    committed_at_ms: int | None = None
+    offsets: Offsets = {}
+    events_behind: int | None = None
+    counts: dict[str, Any] = {}
+    last: dict[str, Any] = {}
+    deadline_swept_to_ms: int | None = None
+    failure: str | None = None
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wants of the matcher; without a word it runs."""
+
+    state: str = "running"
+    restart_token: str | None = None
+    breaker_reset_at_ms: int | None = None
+    reason: str | None = None
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of a driver and, once it is over, how it ended."""
+
+    epoch: int
+    attempt: int
+    at_ms: int
+    reason: str
+    outcome: str = "started"
+    lived_s: float | None = None
+    committed: bool = False
+    end: str | None = None
+    code_version: str = ""
+    settings_hash: str = ""
+    restart_token: str | None = None
+    breaker_reset_at_ms: int | None = None
+
+
+def begin_heartbeat(store: Store, heartbeat: Heartbeat) -> None:
+    """Write a driver's first heartbeat. The offsets of the driver before it stay until it commits a batch.
+
+    Raises:
+        Deposed: a later epoch has begun.
+        StoreError: MongoDB refused or could not be reached.
+    """
+    fields = {
+        "epoch": Int64(heartbeat.epoch),
+        "holder": heartbeat.holder,
+        "pid": Int64(heartbeat.pid),
+        "pid_started": heartbeat.pid_started,
+        "state": heartbeat.state,
+        "batch_id": None,
+        "committed_at": None,
+        "events_behind": None,
+        "counts": {},
+        "last": {},
+        "failure": None,
+        "code_version": heartbeat.code_version,
+        "settings_hash": heartbeat.settings_hash,
+        "checkpoint": heartbeat.checkpoint,
+    }
+    begun = {"$set": fields, "$currentDate": {"started_at": True, "alive_at": True}}
+    begun["$setOnInsert"] = {"offsets": {}, "deadline_swept_to": None}
+    with translated(writing=True):
+        try:
+            earlier = {"_id": "heartbeat", "epoch": {"$lte": Int64(heartbeat.epoch)}}
+            store.matcher.update_one(earlier, begun, upsert=True)
+        except DuplicateKeyError:
+            raise deposed(heartbeat.epoch) from None
+
+
+def write_heartbeat(
+    store: Store,
+    epoch: int,
+    state: str,
+    *,
+    events_behind: int | None = None,
+    deadline_swept_to_ms: int | None = None,
+    failure: str | None = None,
+) -> None:
+    """Say that the driver's loop is alive, also while it is idle. What is None stays as it was.
+
+    Raises:
+        Deposed: a later epoch has begun.
+        StoreError: MongoDB refused or could not be reached.
+    """
+    fields: dict[str, Any] = {"state": state}
+    if events_behind is not None:
+        fields["events_behind"] = Int64(events_behind)
+    if deadline_swept_to_ms is not None:
+        fields["deadline_swept_to"] = DatetimeMS(deadline_swept_to_ms)
+    if failure is not None:
+        fields["failure"] = failure
+    _beat(store, epoch, {"$set": fields, "$currentDate": {"alive_at": True}})
+
+
+def record_batch(
+    store: Store,
+    epoch: int,
+    batch_id: int,
+    offsets: Offsets,
+    *,
+    batch: Mapping[str, Any] | msgspec.Struct,
+    totals: Mapping[str, Any] | msgspec.Struct,
+    duration_ms: int,
+) -> None:
+    """Record that everything a batch read is durable: in the heartbeat, with its offsets, and as its own record.
+
+    `batch` and `totals` hold what became of the messages of the batch and of all batches of this driver.
+
+    Raises:
+        Deposed: a later epoch has begun.
+        StoreError: MongoDB refused or could not be reached; the batch is done again, which changes nothing.
+    """
+    last = _longs(msgspec.to_builtins(batch)) | {"duration_ms": Int64(duration_ms)}
+    fields = {
+        "batch_id": Int64(batch_id),
+        "offsets": _longs(msgspec.to_builtins(offsets)),
+        "counts": _longs(msgspec.to_builtins(totals)),
+        "last": last,
+    }
+    # First, as it is what the epoch guards.
+    _beat(store, epoch, {"$set": fields, "$currentDate": {"committed_at": True, "alive_at": True}})
+    purge_at = DatetimeMS(server_time_ms(store) + BATCHES_KEPT_MS)
+    with translated(writing=True):
+        store.matcher.update_one(
+            {"_id": f"batch:{epoch}:{batch_id}"},
+            {"$set": last | {"purge_at": purge_at}, "$currentDate": {"committed_at": True}},
+            upsert=True,
+        )
+
+
+def read_heartbeat(store: Store) -> Heartbeat | None:
+    """Return the latest driver's heartbeat, or None if none ever ran.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.matcher.find_one({"_id": "heartbeat"})
+    return None if found is None else _read(found, Heartbeat)
+
+
+def set_desired(
+    store: Store,
+    *,
+    state: str | None = None,
+    restart_token: str | None = None,
+    reset_breaker: bool = False,
+    reason: str | None = None,
+) -> None:
+    """Say what a person wants of the matcher, and why. What is None stays as it was.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    fields: dict[str, Any] = {"reason": reason}
+    if state is not None:
+        fields["state"] = state
+    if restart_token is not None:
+        fields["restart_token"] = restart_token
+    wanted: dict[str, Any] = {"$set": fields}
+    if reset_breaker:
+        wanted["$currentDate"] = {"breaker_reset_at": True}
+    with translated(writing=True):
+        store.matcher.update_one({"_id": "desired"}, wanted, upsert=True)
+
+
+def read_desired(store: Store) -> Desired:
+    """Return what a person wants of the matcher.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.matcher.find_one({"_id": "desired"})
+    return _read(found or {}, Desired)
+
+
+def add_start(store: Store, start: Start) -> None:
+    """Add a start to the history, before the driver is started; again with the same epoch and attempt: replace it.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    fields = _longs(msgspec.structs.asdict(start))
+    for name in ("at_ms", "breaker_reset_at_ms"):
+        time_ms = fields.pop(name)
+        fields[name.removesuffix("_ms")] = None if time_ms is None else DatetimeMS(time_ms)
+    fields["purge_at"] = DatetimeMS(start.at_ms + STARTS_KEPT_MS)
+    with translated(writing=True):
+        store.matcher.replace_one({"_id": f"start:{start.epoch}:{start.attempt}"}, fields, upsert=True)
+
+
+def read_starts(store: Store, limit: int = 100) -> list[Start]:
+    """Return the latest starts, oldest first.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    starts = {"_id": {"$gte": "start:", "$lt": "start;"}}
+    newest_first = [("epoch", DESCENDING), ("attempt", DESCENDING)]
+    with translated():
+        found = list(store.matcher.find(starts, sort=newest_first, limit=limit))
+    return [_read(each, Start) for each in reversed(found)]
+
+
+def _beat(store: Store, epoch: int, update: Mapping[str, Any]) -> None:
+    with translated(writing=True):
+        result = store.matcher.update_one({"_id": "heartbeat", "epoch": Int64(epoch)}, update)
+    if result.matched_count == 0:
+        raise deposed(epoch)
+
+
+def _longs(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with every integer as 64-bit, as everywhere in the database."""
+    longs: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            longs[name] = _longs(value)
+        else:
+            longs[name] = Int64(value) if type(value) is int else value
+    return longs
+
+
+def _read(found: Mapping[str, Any], record: type[_Record]) -> _Record:
+    fields: dict[str, Any] = {}
+    for field in record.__struct_fields__:
+        name = field.removesuffix("_ms")
+        if name in found:
+            fields[field] = _plain(found[name])
+    return record(**fields)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return int(value) if isinstance(value, Int64 | DatetimeMS) else value
