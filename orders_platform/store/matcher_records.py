@@ -102,6 +102,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     end: str | None = None
     code_version: str = ""
     settings_hash: str = ""
+    holder: str = ""
+    """Whose start it was, as `host:home`: tells our own dead driver's lease from another host's."""
     restart_token: str | None = None
     breaker_reset_at_ms: int | None = None
 
