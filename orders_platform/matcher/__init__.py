@@ -1,0 +1,1 @@
+"""The matcher without an engine: Spark, tests and tools call the same functions."""

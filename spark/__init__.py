@@ -1,0 +1,1 @@
+"""The engine: Spark reads Kafka, spreads messages over buckets and calls the matcher. Nothing else imports it."""
