@@ -2,8 +2,9 @@
 
 import hashlib
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
+
+from orders_platform import __version__
 
 _PACKAGE = Path(__file__).resolve().parent
 _MATCHER_CODE = ("events.py", "event_rules.py", "times.py", "matching", "store", "matcher", "streams", "../spark")
@@ -17,4 +18,4 @@ def code_version() -> str:
         place = _PACKAGE / name
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(file.read_bytes())
-    return f"{version('orders-platform')}+{digest.hexdigest()[:12]}"
+    return f"{__version__}+{digest.hexdigest()[:12]}"
