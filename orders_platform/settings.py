@@ -23,7 +23,7 @@ from orders_platform.matching import Rules
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "ORDERS_"
 # Not settings: where things are, and what a supervisor hands to a driver.
-RESERVED = {"ORDERS_HOME", "ORDERS_CACHE", "ORDERS_DEBUG", "ORDERS_CONFIG"}
+RESERVED = {"ORDERS_HOME", "ORDERS_CACHE", "ORDERS_DEBUG", "ORDERS_CONFIG", "ORDERS_IVY_SETTINGS", "ORDERS_PROCESS"}
 RESERVED_PREFIX = "ORDERS_MATCHER_"
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

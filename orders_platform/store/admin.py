@@ -1,0 +1,128 @@
+"""What a fresh or moved mongod needs before it can keep anything: a replica set of one. And what `doctor` asks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from orders_platform.errors import ServiceUnavailable
+from orders_platform.store.client import connect
+from orders_platform.store.failures import translated
+
+REPLICA_SET = "orders"
+_NOT_YET_INITIALIZED = 94
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a MongoDB server says of itself. `zlib`: it takes messages so compressed; `clock_offset_ms`: its clock less ours."""
+
+    version: tuple[int, ...]
+    replica_set: str | None
+    majority_writes: bool
+    zlib: bool
+    clock_offset_ms: int
+
+
+def become_primary(port: int, timeout_s: float, is_alive: Callable[[], bool]) -> None:
+    """Make the mongod on this loopback port a replica set of one, also after its port has changed; wait until it is primary.
+
+    Raises:
+        ServiceUnavailable: it ended, does not answer or does not become primary in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    last = "no answer"
+    while time.monotonic() < deadline and is_alive():
+        try:
+            with _direct(port) as client:
+                if client.admin.command("hello").get("isWritablePrimary"):
+                    return
+                _configure(client, f"127.0.0.1:{port}")
+        except PyMongoError as error:
+            last = type(error).__name__
+        time.sleep(0.1)
+    raise ServiceUnavailable(
+        f"MongoDB on port {port} did not become a primary within {timeout_s:.0f} s ({last}).",
+        "Read the log of mongo in the home's logs folder.",
+    )
+
+
+def is_primary(port: int) -> bool:
+    """Say whether the mongod on this loopback port takes writes now."""
+    try:
+        with _direct(port) as client:
+            return bool(client.admin.command("hello").get("isWritablePrimary"))
+    except PyMongoError:
+        return False
+
+
+def inspect(uri: str, timeout_s: float = 5.0) -> Server:
+    """Ask the server at `uri` who it is, and write one majority-acknowledged document to a scratch collection.
+
+    Raises:
+        StoreError: it can't be reached or refuses us.
+    """
+    store = connect(uri, "orders_platform_doctor", timeout_s=timeout_s)
+    try:
+        with translated():
+            asked_ms = time.time() * 1000
+            hello: dict[str, Any] = store.client.admin.command("hello", compression=["zlib"])
+            answered_ms = time.time() * 1000
+            version = store.client.server_info()["versionArray"]
+            return Server(
+                version=tuple(version[:3]),
+                replica_set=hello.get("setName"),
+                majority_writes=_writes_with_majority(store.client),
+                zlib="zlib" in hello.get("compression", ()),
+                clock_offset_ms=int(hello["localTime"].timestamp() * 1000 - (asked_ms + answered_ms) / 2),
+            )
+    finally:
+        store.close()
+
+
+def host_and_port(uri: str) -> list[tuple[str, int]]:
+    """Return the servers that a URI names, without its credentials.
+
+    Raises:
+        FatalStoreError: it is not a MongoDB URI.
+    """
+    with translated():
+        return [(host, port or 27017) for host, port in parse_uri(uri)["nodelist"]]
+
+
+def _direct(port: int) -> MongoClient[dict[str, Any]]:
+    return MongoClient(
+        "127.0.0.1",
+        port,
+        directConnection=True,
+        serverSelectionTimeoutMS=1000,
+        connectTimeoutMS=1000,
+        socketTimeoutMS=10_000,
+    )
+
+
+def _configure(client: MongoClient[dict[str, Any]], host: str) -> None:
+    members = [{"_id": 0, "host": host}]
+    try:
+        config = client.admin.command("replSetGetConfig")["config"]
+    except OperationFailure as error:
+        if error.code != _NOT_YET_INITIALIZED:
+            raise
+        client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+        return
+    if config["members"][0]["host"] != host:
+        # The home's port has changed since; only force is heard by a node that no longer knows itself.
+        moved = config | {"version": config["version"] + 1, "members": [config["members"][0] | {"host": host}]}
+        client.admin.command("replSetReconfig", moved, force=True)
+
+
+def _writes_with_majority(client: MongoClient[dict[str, Any]]) -> bool:
+    concern = {"w": "majority", "j": True, "wtimeout": 2000}
+    database = client["orders_platform_doctor"]
+    answer = database.command("insert", "probes", documents=[{}], writeConcern=concern)
+    client.drop_database("orders_platform_doctor")
+    return "writeConcernError" not in answer

@@ -1,0 +1,83 @@
+"""The real services that tests use: one broker and one mongod a session, names of their own for each test."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from pymongo import MongoClient
+
+from orders_platform.local import broker, mongod
+from orders_platform.streams.topics import ensure_topics
+
+_PREFIX = "orders-tests-"
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The session's services."""
+
+    home: Path
+    bootstrap_servers: str
+    mongo_uri: str
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith("ORDERS_") and name != "ORDERS_CACHE":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[RunningStack]:
+    """One real broker and one real mongod."""
+    _end_abandoned()
+    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            started = [pool.submit(broker.start, home), pool.submit(mongod.start, home)]
+        for part in started:
+            part.result()
+        yield RunningStack(home, broker.bootstrap_servers(home), mongod.uri(home))
+    finally:
+        _end(home)
+
+
+@pytest.fixture
+def database(stack: RunningStack) -> Iterator[tuple[str, str]]:
+    """The URI and the name of an empty database, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield stack.mongo_uri, name
+    with MongoClient(stack.mongo_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def topics(stack: RunningStack) -> tuple[str, str, str]:
+    """Three new topics with two partitions each, in the order of orders, payments, adjustments."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    names = (f"{prefix}-orders", f"{prefix}-payments", f"{prefix}-adjustments")
+    ensure_topics(stack.bootstrap_servers, {}, names, 2)
+    return names
+
+
+def _end_abandoned() -> None:
+    """End the services of sessions that were killed."""
+    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = home.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _end(home)
+
+
+def _end(home: Path) -> None:
+    broker.stop(home)
+    mongod.stop(home)
+    shutil.rmtree(home, ignore_errors=True)
