@@ -1,0 +1,93 @@
+"""Where topics begin and end, and which offset a time has: {topic: {partition: offset}}."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # pyright: ignore[reportPrivateImportUsage]
+
+from orders_platform.errors import ServiceUnavailable
+from orders_platform.streams.client import admin, unreachable
+
+Positions = dict[str, dict[int, int]]
+
+
+def end_offsets(
+    bootstrap_servers: str, client: Mapping[str, str], topics: Iterable[str], *, timeout_s: float = 5.0
+) -> Positions:
+    """Return the offset behind the last message that can be read, for every partition; open transactions are not over
+    their end.
+
+    Raises:
+        ServiceUnavailable: the broker can't be reached within `timeout_s`, or has no such topic.
+        SettingsError: `client` holds a property that the Kafka client does not take.
+    """
+    return _offsets(bootstrap_servers, client, topics, OffsetSpec.latest(), timeout_s)
+
+
+def begin_offsets(
+    bootstrap_servers: str, client: Mapping[str, str], topics: Iterable[str], *, timeout_s: float = 5.0
+) -> Positions:
+    """Return the offset of the first message that is still kept, for every partition.
+
+    Raises:
+        As `end_offsets`.
+    """
+    return _offsets(bootstrap_servers, client, topics, OffsetSpec.earliest(), timeout_s)
+
+
+def offsets_for_time(
+    bootstrap_servers: str, client: Mapping[str, str], topics: Iterable[str], time_ms: int, *, timeout_s: float = 5.0
+) -> Positions:
+    """Return the offset of the first message that the broker received at `time_ms` (UTC) or later, for every
+    partition; the end where there is none.
+
+    Raises:
+        As `end_offsets`.
+    """
+    names = list(topics)
+    found = _offsets(bootstrap_servers, client, names, OffsetSpec.for_timestamp(time_ms), timeout_s)
+    if all(offset >= 0 for partitions in found.values() for offset in partitions.values()):
+        return found
+    ends = end_offsets(bootstrap_servers, client, names, timeout_s=timeout_s)
+    return {
+        topic: {at: ends[topic][at] if offset < 0 else offset for at, offset in partitions.items()}
+        for topic, partitions in found.items()
+    }
+
+
+def _offsets(
+    bootstrap_servers: str,
+    client: Mapping[str, str],
+    topics: Iterable[str],
+    spec: Any,  # the client types its own specs as optional
+    timeout_s: float,
+) -> Positions:
+    deadline = time.monotonic() + timeout_s
+    with admin(bootstrap_servers, client) as kafka:
+        positions = {topic: dict.fromkeys(at, -1) for topic, at in _partitions(kafka, topics, timeout_s).items()}
+        left_s = max(0.1, deadline - time.monotonic())
+        asked = kafka.list_offsets(
+            {TopicPartition(topic, at): spec for topic, partitions in positions.items() for at in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=left_s,
+        )
+        for where, answer in asked.items():
+            try:
+                positions[where.topic][where.partition] = answer.result(timeout=left_s + 1).offset
+            except TimeoutError:
+                raise unreachable(bootstrap_servers) from None
+    return positions
+
+
+def _partitions(kafka: AdminClient, topics: Iterable[str], timeout_s: float) -> dict[str, list[int]]:
+    known = kafka.list_topics(timeout=timeout_s).topics
+    found: dict[str, list[int]] = {}
+    for topic in topics:
+        if topic not in known:
+            raise ServiceUnavailable(
+                f"Kafka has no topic {topic}.", "Run `orders up` to make the topics, or correct kafka.*_topic."
+            )
+        found[topic] = sorted(known[topic].partitions)
+    return found
