@@ -165,7 +165,8 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress | None) -> None
 def _module(jars: Sequence[Jar]) -> str:
     dependencies = "".join(
         f"<dependency org={quoteattr(jar.organisation)} name={quoteattr(jar.name)} rev={quoteattr(jar.revision)}"
-        f' transitive="false" conf="default->*"><artifact name={quoteattr(jar.name)} type="jar" ext="jar"/></dependency>'
+        f' transitive="false" conf="default->*">'
+        f'<artifact name={quoteattr(jar.name)} type="jar" ext="jar"/></dependency>'
         for jar in jars
     )
     info = '<info organisation="orders-platform" module="jars"/>'

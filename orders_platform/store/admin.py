@@ -19,7 +19,10 @@ _NOT_YET_INITIALIZED = 94
 
 @dataclass(frozen=True)
 class Server:
-    """What a MongoDB server says of itself. `zlib`: it takes messages so compressed; `clock_offset_ms`: its clock less ours."""
+    """What a MongoDB server says of itself.
+
+    `zlib`: it takes messages compressed that way; `clock_offset_ms`: its clock less ours.
+    """
 
     version: tuple[int, ...]
     replica_set: str | None
@@ -29,7 +32,7 @@ class Server:
 
 
 def become_primary(port: int, timeout_s: float, is_alive: Callable[[], bool]) -> None:
-    """Make the mongod on this loopback port a replica set of one, also after its port has changed; wait until it is primary.
+    """Make the mongod on this loopback port a replica set of one, whose primary it is when this returns.
 
     Raises:
         ServiceUnavailable: it ended, does not answer or does not become primary in time.
