@@ -183,13 +183,18 @@ def layers(
     env = os.environ if environ is None else environ
     base = root or ROOT
     file = Path(env.get("ORDERS_CONFIG") or base / "orders.toml")
-    home = {"home": env.get("ORDERS_HOME") or str(base / ".orders")}
     return [
-        ("default", home),
+        ("default", {"home": str(home_of(env, base))}),
         (file.name, _read_file(file, required="ORDERS_CONFIG" in env)),
         ("environment", _read_environment(env)),
         ("option", dict(overrides or {})),
     ]
+
+
+def home_of(environ: Mapping[str, str], root: Path | None = None) -> Path:
+    """Return where all state of this platform lives: `ORDERS_HOME`, else `.orders` beside the launcher."""
+    given = environ.get("ORDERS_HOME")
+    return Path(given).expanduser().absolute() if given else (root or ROOT) / ".orders"
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:

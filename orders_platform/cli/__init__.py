@@ -1,0 +1,1 @@
+"""The `orders` command line: one thin module per group of commands."""
