@@ -1,0 +1,135 @@
+"""Indexes and validators of the collections, versioned. Migrating again, or two at once, is harmless.
+
+Every index costs every write of its documents, so each is here because something reads by it:
+docs/decisions/0002-store-writes.md has what they cost.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson.int64 import Int64
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import OperationFailure
+
+from orders_platform.errors import FatalStoreError, RetryableStoreError
+from orders_platform.events import REASONS
+from orders_platform.matching import MAX_EVENTS
+from orders_platform.matching.status import BREAK_STATUSES, PENDING_STATUSES
+from orders_platform.store.client import Store
+from orders_platform.store.failures import translated
+
+VERSION = 1
+
+_NAMESPACE_EXISTS = 48
+_CONFLICTING_OPERATION = 117
+_OK_STATUSES = frozenset({"matched", "cancelled", "refunded", "partially_refunded"})
+_ATTEMPTS = 5
+
+_TEXT: dict[str, Any] = {"bsonType": "string"}
+_DATE: dict[str, Any] = {"bsonType": "date"}
+_NOT_NEGATIVE: dict[str, Any] = {"bsonType": "long", "minimum": 0}
+_POSITIVE: dict[str, Any] = {"bsonType": "long", "minimum": 1}
+
+
+def migrate(store: Store) -> None:
+    """Bring the database to this version's schema; nothing happens where it is there already.
+
+    Raises:
+        FatalStoreError: the database belongs to a later version, or we may not change it.
+        StoreError: MongoDB could not be reached.
+    """
+    with translated(writing=True):
+        recorded = store.matcher.find_one({"_id": "schema"})
+        if recorded is not None and recorded["version"] > VERSION:
+            raise FatalStoreError(
+                f"The database's schema has version {recorded['version']}, this program knows {VERSION}.",
+                "Use the program's later version with it.",
+            )
+        for name, validator in _VALIDATORS.items():
+            _validate(store, name, validator)
+        for name, indexes in _INDEXES.items():
+            store.database[name].create_indexes(indexes)
+        store.matcher.update_one({"_id": "schema"}, {"$max": {"version": Int64(VERSION)}}, upsert=True)
+
+
+def _validate(store: Store, name: str, validator: Mapping[str, Any]) -> None:
+    """Make the collection if need be, and give it the validator unless it has it."""
+    rules = {"validator": validator, "validationAction": "error", "validationLevel": "strict"}
+    for _ in range(_ATTEMPTS):
+        existing = next(iter(store.database.list_collections(filter={"name": name})), None)
+        try:
+            if existing is None:
+                store.database.command({"create": name} | rules)
+            elif any(existing["options"].get(option) != value for option, value in rules.items()):
+                store.database.command({"collMod": name} | rules)
+        except OperationFailure as error:
+            if error.code not in {_NAMESPACE_EXISTS, _CONFLICTING_OPERATION}:
+                raise
+        else:
+            return
+    raise RetryableStoreError(f"Somebody else keeps changing the collection {name}.", "Try again.")
+
+
+def _or_null(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {**rule, "bsonType": [rule["bsonType"], "null"]}
+
+
+def _whole(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"$jsonSchema": {"bsonType": "object", "required": list(properties), "properties": properties}}
+
+
+# The events are not looked into: MongoDB checks a whole document at each write, which costs more than the write where
+# there are many. They are written by one function, and read back by the next merge.
+_ORDER = _whole(
+    {
+        "order_id": _TEXT,
+        "status": {"enum": sorted(BREAK_STATUSES | PENDING_STATUSES | _OK_STATUSES)},
+        "outcome": {"enum": ["break", "ok", "pending"]},
+        "reasons": {"bsonType": "array"},
+        "currency": _or_null(_TEXT),
+        "due_minor": _or_null(_NOT_NEGATIVE),
+        "captured_minor": _NOT_NEGATIVE,
+        "refunded_minor": _NOT_NEGATIVE,
+        "charged_back_minor": _NOT_NEGATIVE,
+        "net_minor": {"bsonType": "long"},
+        "event_count": _POSITIVE,
+        "deadline_at": _DATE,
+        "cancelled_at": _or_null(_DATE),
+        "settled_at": _or_null(_DATE),
+        "customer_id": _or_null(_TEXT),
+        "version": _POSITIVE,
+        "clock": _DATE,
+        "first_seen_at": _DATE,
+        "updated_at": _DATE,
+        "events": {"bsonType": "array", "minItems": 1, "maxItems": MAX_EVENTS},
+    }
+)
+_DEAD_LETTER = _whole(
+    {
+        "topic": _TEXT,
+        "partition": _NOT_NEGATIVE,
+        "offset": _NOT_NEGATIVE,
+        "reason": {"enum": sorted(REASONS)},
+        "field": _or_null(_TEXT),
+        "raw": {"bsonType": "binData"},
+        "size": _NOT_NEGATIVE,
+        "broker_time": _or_null(_DATE),
+        "first_seen_at": _DATE,
+    }
+)
+_VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER}
+_INDEXES = {
+    "orders": [
+        # The sweep: what waits, by deadline. An order that waits for nothing more is not in it.
+        IndexModel(
+            [("deadline_at", ASCENDING)],
+            name="waiting_by_deadline",
+            partialFilterExpression={"status": {"$in": sorted(PENDING_STATUSES)}},
+        ),
+    ],
+    "dead_letters": [
+        IndexModel([("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)], name="coordinates"),
+        IndexModel([("reason", ASCENDING), ("first_seen_at", DESCENDING)], name="newest_by_reason"),
+    ],
+    "matcher": [IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0)],
+}
