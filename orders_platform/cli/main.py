@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from orders_platform import __version__
 from orders_platform.errors import OrdersError
 
 # Command -> the module of this package that exports it in `commands`, and the line that `orders --help` shows for it.
@@ -90,7 +91,14 @@ class Commands(click.Group):
     ) -> NoReturn:
         """Run the command line and leave the process with its exit status, whatever `standalone_mode` says."""
         try:
-            status = super().main(args, prog_name or "orders", complete_var, False, windows_expand_args, **extra)
+            status: Any = super().main(
+                args=args,
+                prog_name=prog_name or "orders",
+                complete_var=complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
             sys.stdout.flush()
         except OrdersError as error:
             _say(f"Error: {error.what}", error.fix)
@@ -113,7 +121,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Start with `orders demo`. Exit status: 0 done, 1 a problem, 2 wrong use, 3 some input was rejected.",
 )
-@click.version_option(package_name="orders-platform", prog_name="orders", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="orders", message="%(prog)s %(version)s")
 def cli() -> None:
     """Match orders with payments from Kafka, and say why each does or doesn't add up."""
 
