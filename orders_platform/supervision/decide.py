@@ -14,6 +14,7 @@ The rules, strongest first:
 """
 
 import zlib
+from typing import Literal
 
 import msgspec
 
@@ -27,11 +28,15 @@ __all__ = [
     "Policy",
     "Restart",
     "Start",
+    "State",
     "Stop",
     "Wait",
     "decide",
     "matcher_state",
 ]
+
+State = Literal["running", "starting", "stalled", "backing_off", "stopped", "failed"]
+"""What people are told of the matcher, and of every other part of the platform."""
 
 ASKED = "asked"
 """How a life ended that a person ended: it counts neither for the pause nor for the breaker."""
@@ -243,8 +248,8 @@ def _when_up(observed: Observed, driver: Driver, now_ms: int, policy: Policy) ->
     return _look_again(now_ms, "It is at work.", policy)
 
 
-def matcher_state(observed: Observed, desired: Desired | None, action: Action) -> str:
-    """One of `running`, `starting`, `stalled`, `backing_off`, `stopped`, `failed`: what people are told."""
+def matcher_state(observed: Observed, desired: Desired | None, action: Action) -> State:
+    """Return the state that this sight and decision mean."""
     if isinstance(action, Alert):
         return "failed"
     if observed.driver is None:

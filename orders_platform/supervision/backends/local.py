@@ -1,0 +1,144 @@
+"""The matcher on this machine: one detached `spark-submit` of the driver, in a session of its own.
+
+`spark-submit`, not `python driver.py`: killing the latter's JVM leaves a Python driver behind that goes on writing.
+Secrets travel in the environment, never in arguments or Spark's configuration, where any user or a log could read them.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from orders_platform.errors import MissingDependency
+from orders_platform.local import processes
+from orders_platform.local.jars import spark_connector_jars
+from orders_platform.local.java import find_java, java_home
+from orders_platform.local.stack import Endpoints
+from orders_platform.settings import PREFIX, Settings
+from orders_platform.store.matcher_records import Offsets
+from orders_platform.supervision.observe import Handle
+
+NAME = "matcher"
+STOP_WAIT_S = 15.0
+REPOSITORY = Path(__file__).resolve().parents[3]
+DRIVER = REPOSITORY / "spark" / "matcher_job.py"
+# One collector thread beside two busy cores, and a smaller process; the compilers stay on, throughput needs them.
+JAVA_OPTIONS = "-XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -Djava.net.preferIPv4Stack=true"
+
+
+class LocalBackend:
+    """Starts, finds and ends the matcher's process of one home."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._home = settings.home.resolve()
+
+    def submit(self, epoch: int, attempt: int, start_offsets: Offsets | None = None) -> Handle:
+        """Start a driver and return at once; whether it works is for its heartbeat to say.
+
+        `start_offsets` are where it begins if it has no checkpoint.
+
+        Raises:
+            MissingDependency: Java, Spark or the connector's jars are not there.
+            StackError: the process can't be started.
+        """
+        spark_home = _spark_home()
+        given = {
+            "JAVA_HOME": str(java_home(find_java())),
+            "SPARK_HOME": str(spark_home),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONUNBUFFERED": "1",
+            "ORDERS_HOME": str(self._home),
+            "ORDERS_KAFKA__BOOTSTRAP_SERVERS": self._endpoints.bootstrap_servers,
+            "ORDERS_MONGO__URI": self._endpoints.mongo_uri,
+            "ORDERS_MATCHER_EPOCH": str(epoch),
+            "ORDERS_MATCHER_RUN": f"{epoch}-{attempt}",
+        }
+        if start_offsets is not None:
+            given["ORDERS_MATCHER_START_OFFSETS"] = msgspec.json.encode(start_offsets).decode()
+        environment = processes.environment(_own_variables() | given)
+        process = processes.start(self._settings.home, NAME, self._command(spark_home), environment)
+        return Handle(process.pid, process.started, epoch, attempt)
+
+    def find(self) -> Handle | None:
+        """Return the living driver of this home, if there is one: the JVM, whose death stops the work."""
+        process = processes.find(self._settings.home, NAME)
+        if process is None:
+            return None
+        epoch, _, attempt = _run_of(process.pid).partition("-")
+        return Handle(process.pid, process.started, int(epoch or 0), int(attempt or 0))
+
+    def stop(self, handle: Handle, drain: bool) -> None:
+        """End the driver and everything that it started.
+
+        With `drain` it gets a polite signal and some seconds; without, it is killed: a stalled or stopped process
+        answers no other signal.
+
+        Raises:
+            StackError: it does not end.
+        """
+        processes.stop(self._settings.home, NAME, timeout_s=STOP_WAIT_S if drain else 0.0)
+
+    def clear_leftovers(self) -> bool:
+        """Kill what a dead driver left behind: its Python half, PySpark's daemon and workers. Say if there was any.
+
+        Raises:
+            StackError: something does not end.
+        """
+        return processes.stop(self._settings.home, NAME, timeout_s=0.0)
+
+    def describe(self) -> dict[str, str]:
+        """Say where it lives, for people."""
+        return {
+            "backend": "local",
+            "master": self._settings.matcher.master,
+            "log": str(processes.log_file(self._settings.home, NAME)),
+        }
+
+    def _command(self, spark_home: Path) -> list[str]:
+        scratch = self._home / "spark"
+        configuration = {
+            "spark.ui.enabled": "false",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.local.dir": str(scratch),
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+            "spark.log.level": "WARN",
+            "spark.python.worker.reuse": "true",
+        }
+        return [
+            str(spark_home / "bin" / "spark-submit"),
+            *("--master", self._settings.matcher.master),
+            *("--driver-memory", self._settings.matcher.driver_memory),
+            *("--driver-java-options", JAVA_OPTIONS),
+            *("--jars", ",".join(str(jar) for jar in spark_connector_jars())),
+            *(part for name, value in configuration.items() for part in ("--conf", f"{name}={value}")),
+            str(DRIVER),
+        ]
+
+
+def _spark_home() -> Path:
+    """Return the PySpark package's directory, which is a whole Spark."""
+    found = find_spec("pyspark")
+    if found is None or found.origin is None:
+        raise MissingDependency("PySpark is not installed.", "Run `./orders`, which installs what the lock names.")
+    return Path(found.origin).parent
+
+
+def _own_variables() -> dict[str, str]:
+    """Return our own settings from this environment, secrets among them: the driver reads them as we did."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+
+
+def _run_of(pid: int) -> str:
+    try:
+        return psutil.Process(pid).environ().get("ORDERS_MATCHER_RUN", "")
+    except psutil.Error:
+        return ""

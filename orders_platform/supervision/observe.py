@@ -1,0 +1,221 @@
+"""What can be seen of the matcher, and nothing else: the observer never changes anything.
+
+`Observer.look` asks the process table, MongoDB and Kafka, each with a short time-out, and says who did not answer.
+`remember` is pure and holds what only shows over time: since when messages wait, since when its loop is silent.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from orders_platform.errors import OrdersError, StackError
+from orders_platform.settings import Settings
+from orders_platform.store import matcher_records as records
+from orders_platform.store.client import Store
+from orders_platform.streams.offsets import end_offsets
+from orders_platform.supervision.decide import DIED, Desired, Driver, Life, Observed
+
+TIMEOUT_S = 5.0
+HISTORY = 50
+MONGODB, KAFKA = "MongoDB", "Kafka"
+
+Ends = Mapping[str, Mapping[int, int]]
+
+
+class Handle(msgspec.Struct, frozen=True):
+    """A living driver: pid and start time (seconds since 1970) together are its identity, for a pid is used again."""
+
+    pid: int
+    started: float
+    epoch: int
+    attempt: int
+
+
+class Backend(Protocol):
+    """Where a matcher can live. A backend decides nothing."""
+
+    def submit(self, epoch: int, attempt: int, start_offsets: records.Offsets | None = None) -> Handle:
+        """Start a driver and return at once; whether it works is for its heartbeat to say."""
+        ...
+
+    def find(self) -> Handle | None:
+        """Return the living driver, if there is one."""
+        ...
+
+    def stop(self, handle: Handle, drain: bool) -> None:
+        """End the driver and what it started: politely and with time, or at once."""
+        ...
+
+    def clear_leftovers(self) -> bool:
+        """End what a dead driver left behind; say if there was any."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """Say where it lives, for people."""
+        ...
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """One look, unjudged. None where a service did not answer or nothing is on record."""
+
+    running: Handle | None = None
+    unreachable: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What those who could not be asked said instead, for the log."""
+    lease: records.Lease | None = None
+    heartbeat: records.Heartbeat | None = None
+    desired: records.Desired | None = None
+    history: tuple[records.Start, ...] = ()
+    ends: Ends | None = None
+
+    def beat(self) -> records.Heartbeat | None:
+        """The heartbeat, if it is the living driver's own."""
+        if self.running is None or self.heartbeat is None or self.heartbeat.epoch != self.running.epoch:
+            return None
+        return self.heartbeat
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What shows only over time, in milliseconds of the supervisor's steady clock."""
+
+    epoch: int | None = None
+    progress: tuple[int | None, int | None] = (None, None)
+    alive_at_ms: int | None = None
+    waiting_since_ms: int | None = None
+    silent_since_ms: int | None = None
+    down_since_ms: int | None = None
+    draining_since_ms: int | None = None
+
+
+def look(
+    settings: Settings,
+    bootstrap_servers: str | None,
+    store: Store | None,
+    backend: Backend,
+    timeout_s: float = TIMEOUT_S,
+) -> Facts:
+    """Ask everyone once. What could not be asked, or is None, is named in `unreachable` and left out."""
+    problems: dict[str, str] = {}
+    found: dict[str, object] = {"running": backend.find()}
+    try:
+        if store is None:
+            raise StackError("MongoDB is not running.", "Run `orders up`.")
+        found |= {
+            "desired": records.read_desired(store),
+            "lease": records.read_lease(store),
+            "heartbeat": records.read_heartbeat(store),
+            "history": tuple(records.read_starts(store, HISTORY)),
+        }
+    except OrdersError as error:
+        problems[MONGODB] = str(error)
+    try:
+        if bootstrap_servers is None:
+            raise StackError("Kafka is not running.", "Run `orders up`.")
+        kafka = settings.kafka
+        found["ends"] = end_offsets(bootstrap_servers, kafka.client_properties(), kafka.topics, timeout_s=timeout_s)
+    except OrdersError as error:
+        problems[KAFKA] = str(error)
+    return Facts(unreachable=tuple(problems), problems=tuple(problems.values()), **found)  # type: ignore[arg-type]
+
+
+def events_behind(facts: Facts, from_earliest: bool) -> int | None:
+    """Count the messages between what is committed and the broker's ends; None when either is unknown.
+
+    A partition that no batch ever read counts from its first offset, unless the matcher begins at the end of topics.
+    """
+    if facts.ends is None or facts.desired is None:
+        return None
+    offsets = {} if facts.heartbeat is None else facts.heartbeat.offsets
+    return sum(
+        max(0, end - offsets.get(topic, {}).get(str(partition), 0 if from_earliest else end))
+        for topic, partitions in facts.ends.items()
+        for partition, end in partitions.items()
+    )
+
+
+def remember(memory: Memory, facts: Facts, behind: int | None, now_ms: int) -> Memory:
+    """Return the memory after this look."""
+    if facts.running is None:
+        down_since_ms = now_ms if memory.down_since_ms is None else memory.down_since_ms
+        return Memory(down_since_ms=down_since_ms)
+    if facts.running.epoch != memory.epoch:
+        memory = Memory(epoch=facts.running.epoch)
+    beat = facts.beat()
+    changes: dict[str, object] = {}
+    if beat is not None and beat.alive_at_ms != memory.alive_at_ms:
+        changes |= {"alive_at_ms": beat.alive_at_ms, "silent_since_ms": now_ms}
+    progress = memory.progress if beat is None else (beat.batch_id, beat.committed_at_ms)
+    if behind == 0:
+        changes["waiting_since_ms"] = None
+    elif behind is not None and (memory.waiting_since_ms is None or progress != memory.progress):
+        changes["waiting_since_ms"] = now_ms
+    changes["progress"] = progress
+    if facts.desired is not None:
+        wanted = facts.desired.state != "stopped"
+        since_ms = now_ms if memory.draining_since_ms is None else memory.draining_since_ms
+        changes["draining_since_ms"] = None if wanted else since_ms
+    return msgspec.structs.replace(memory, **changes)
+
+
+def observed(
+    facts: Facts, memory: Memory, behind: int | None, own_holder: str, code_version: str, settings_hash: str
+) -> Observed:
+    """Put facts and memory into the form that `decide` judges."""
+    beat = facts.beat()
+    running = facts.running
+    return Observed(
+        code_version=code_version,
+        settings_hash=settings_hash,
+        unreachable=facts.unreachable,
+        driver=None
+        if running is None
+        else Driver(running.pid, int(running.started * 1000), running.epoch, running.attempt),
+        down_since_ms=memory.down_since_ms,
+        ready=beat is not None and beat.state == "running",
+        committed=beat is not None and beat.committed_at_ms is not None,
+        events_behind=behind,
+        waiting_since_ms=memory.waiting_since_ms,
+        silent_since_ms=memory.silent_since_ms,
+        draining_since_ms=memory.draining_since_ms,
+        other_holder=_other_holder(facts, own_holder),
+    )
+
+
+def wish(facts: Facts) -> Desired | None:
+    """Return what is wanted, or None if it could not be read."""
+    if facts.desired is None:
+        return None
+    return Desired(
+        running=facts.desired.state != "stopped",
+        restart_token=facts.desired.restart_token,
+        breaker_reset_at_ms=facts.desired.breaker_reset_at_ms,
+    )
+
+
+def lives(facts: Facts) -> tuple[Life, ...]:
+    """Return the restart history, oldest first."""
+    return tuple(
+        Life(
+            epoch=start.epoch,
+            attempt=start.attempt,
+            at_ms=start.at_ms,
+            reason=start.reason,
+            lived_s=start.lived_s,
+            committed=start.committed,
+            end=start.end or DIED,
+            code_version=start.code_version,
+            settings_hash=start.settings_hash,
+            restart_token=start.restart_token,
+            breaker_reset_at_ms=start.breaker_reset_at_ms,
+        )
+        for start in facts.history
+    )
+
+
+def _other_holder(facts: Facts, own_holder: str) -> str | None:
+    """Return who holds a live lease, unless this home started it: its death we see for ourselves."""
+    if facts.lease is None or not facts.lease.live or facts.lease.holder == own_holder:
+        return None
+    ours = {start.epoch for start in facts.history if start.holder == own_holder}
+    return None if facts.lease.epoch in ours else facts.lease.holder

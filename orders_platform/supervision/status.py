@@ -1,0 +1,175 @@
+"""The state of the platform as one document: what `orders status` shows, and scripts rely on."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from orders_platform.errors import OrdersError
+from orders_platform.local import broker, mongod, processes
+from orders_platform.local.stack import Endpoints
+from orders_platform.settings import Settings
+from orders_platform.store.client import connect
+from orders_platform.streams.client import admin
+from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.decide import ASKED, State
+from orders_platform.supervision.observe import Facts, events_behind, look
+from orders_platform.supervision.supervise import Report, read_report
+from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
+from orders_platform.supervision.supervisor_lock import find_supervisor
+from orders_platform.times import format_ms
+
+TIMEOUT_S = 3.0
+
+
+class Component(msgspec.Struct, frozen=True):
+    """One part of the platform."""
+
+    name: str
+    state: State
+    pid: int | None
+    address: str | None
+    detail: str
+
+
+class Matcher(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the matcher is. `pid` is the process whose death stops the work."""
+
+    state: State
+    pid: int | None
+    epoch: int | None
+    batch_id: int | None
+    last_commit_at: str | None
+    events_behind: int | None
+    restarts: int
+    deadline_swept_to: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Everything; the platform is healthy if every part of it runs."""
+
+    components: tuple[Component, ...]
+    matcher: Matcher
+    urls: dict[str, str]
+
+    def healthy(self) -> bool:
+        """Say whether every component runs."""
+        return all(component.state == "running" for component in self.components)
+
+
+def gather(settings: Settings) -> Status:
+    """Ask every part, each with a short time-out; a part that does not answer is a state, not an error."""
+    kafka, servers = _kafka(settings)
+    mongo, uri = _mongo(settings)
+    backend = LocalBackend(settings, Endpoints(servers or "", uri or ""))
+    store = None if uri is None else connect(uri, settings.mongo.database, timeout_s=TIMEOUT_S)
+    try:
+        facts = look(settings, servers, store, backend, timeout_s=TIMEOUT_S)
+    finally:
+        if store is not None:
+            store.close()
+    supervisor = find_supervisor(settings.home)
+    report = None if supervisor is None else read_report(settings.home)
+    state, detail = _matcher_state(facts, report)
+    matcher = _matcher(settings, facts, state)
+    watching = Component(
+        SUPERVISOR,
+        "stopped" if supervisor is None else "running",
+        None if supervisor is None else supervisor.pid,
+        None,
+        "" if report is None else " ".join(filter(None, (report.reason, report.fix))),
+    )
+    working = Component("matcher", state, matcher.pid, None, detail)
+    return Status((kafka, mongo, watching, working), matcher, {})
+
+
+def _kafka(settings: Settings) -> tuple[Component, str | None]:
+    servers = settings.kafka.bootstrap_servers
+    process = None
+    if servers is None:
+        process = processes.find(settings.home, broker.NAME)
+        if process is None:
+            return Component("kafka", "stopped", None, None, "Start it with `orders up`."), None
+        servers = broker.bootstrap_servers(settings.home)
+    pid = None if process is None else process.pid
+    try:
+        with admin(servers, settings.kafka.client_properties()) as client:
+            known = client.list_topics(timeout=TIMEOUT_S).topics
+    except OrdersError as error:
+        return Component("kafka", "failed", pid, servers, error.what), None
+    missing = [topic for topic in settings.kafka.topics if topic not in known]
+    if missing:
+        return Component("kafka", "failed", pid, servers, f"It has no topic {', '.join(missing)}."), servers
+    return Component("kafka", "running", pid, servers, ""), servers
+
+
+def _mongo(settings: Settings) -> tuple[Component, str | None]:
+    process = None
+    uri = settings.mongo.given_uri()
+    if uri is None:
+        process = processes.find(settings.home, mongod.NAME)
+        if process is None:
+            return Component("mongo", "stopped", None, None, "Start it with `orders up`."), None
+        uri = mongod.uri(settings.home)
+    pid = None if process is None else process.pid
+    try:
+        store = connect(uri, settings.mongo.database, timeout_s=TIMEOUT_S)
+        try:
+            store.ping()
+        finally:
+            store.close()
+    except OrdersError as error:
+        return Component("mongo", "failed", pid, _hosts(uri), error.what), None
+    return Component("mongo", "running", pid, _hosts(uri), ""), uri
+
+
+def _hosts(uri: str) -> str:
+    """Return the hosts of a MongoDB URI, without the name and password that it may hold."""
+    return urlsplit(uri).netloc.rpartition("@")[2]
+
+
+def _matcher_state(facts: Facts, report: Report | None) -> tuple[State, str]:
+    """Judge by the process first: it may have died or come up since the supervisor last looked."""
+    beat = facts.beat()
+    reason = "" if report is None else report.reason
+    if facts.running is not None:
+        if report is not None and report.state == "stalled":
+            return "stalled", reason
+        return ("running" if beat is not None and beat.state == "running" else "starting"), reason
+    if facts.desired is not None and facts.desired.state == "stopped":
+        return "stopped", "It is stopped, as asked."
+    if report is not None:
+        return ("starting" if report.state not in ("backing_off", "failed") else report.state), reason
+    if facts.history:
+        return "failed", "It is wanted, not running, and nobody supervises it: run `orders matcher start`."
+    return "stopped", ""
+
+
+def _matcher(settings: Settings, facts: Facts, state: State) -> Matcher:
+    beat = facts.heartbeat
+    behind = events_behind(facts, settings.matcher.starting_offsets == "earliest")
+    if beat is None:
+        beat_fields = {"epoch": None, "batch_id": None, "last_commit_at": None, "deadline_swept_to": None}
+    else:
+        behind = beat.events_behind if behind is None else behind
+        beat_fields = {
+            "epoch": beat.epoch,
+            "batch_id": beat.batch_id,
+            "last_commit_at": _time(beat.committed_at_ms),
+            "deadline_swept_to": _time(beat.deadline_swept_to_ms),
+        }
+    pid = None if facts.running is None else facts.running.pid
+    return Matcher(state=state, pid=pid, events_behind=behind, restarts=_restarts(facts), **beat_fields)
+
+
+def _restarts(facts: Facts) -> int:
+    """Count the starts that nobody asked for since the last that somebody did."""
+    count = 0
+    for before in reversed(facts.history[:-1]):
+        if before.end == ASKED:
+            break
+        count += 1
+    return count
+
+
+def _time(time_ms: int | None) -> str | None:
+    return None if time_ms is None else format_ms(time_ms)
