@@ -20,6 +20,8 @@ APPLICATION = "orders-platform"  # what our connections call themselves
 DURABLE = WriteConcern(w="majority", j=True)
 # Dates come back as `DatetimeMS`: `datetime` ends with the year 9999, a deadline may lie behind it.
 CODEC = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+# For merging alone, which reads most: `datetime` where it can hold the date, as it is decoded faster.
+FAST_CODEC = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class Store:

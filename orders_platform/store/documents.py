@@ -9,6 +9,7 @@ value: no string of an event can become a field name or an operator.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
@@ -20,6 +21,8 @@ from bson.raw_bson import RawBSONDocument
 from orders_platform.events import Event
 from orders_platform.matching import MAX_EVENTS, Document, View
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the driver's dates bear no zone: they are UTC
+_MILLISECOND = timedelta(milliseconds=1)
 _int32 = Struct("<i").pack
 _int64 = Struct("<q").pack
 _sums = Struct("<16sq16sq20sq11sq13sq13sq").pack  # names as BSON elements between 64-bit values
@@ -43,10 +46,23 @@ class Stored(NamedTuple):
     judgement: tuple[Any, ...]
 
 
-# The fields that `stored` reads; all others follow from the events alone.
-STORED_FIELDS = dict.fromkeys(
-    ("version", "clock", "status", "outcome", "reasons", "deadline_at", "settled_at", "events"), 1
+_EVENT_FIELDS = (
+    "event_id",
+    "type",
+    "occurred_at",
+    "amount_minor",
+    "currency",
+    "payment_id",
+    "refund_id",
+    "chargeback_id",
+    "customer_id",
+    "method",
+    "reason",
 )
+# The fields that `stored` reads, without the events' coordinates; all others follow from the events alone.
+STORED_FIELDS = dict.fromkeys(("version", "clock", "status", "outcome", "reasons", "deadline_at", "settled_at"), 1) | {
+    "events": dict.fromkeys(_EVENT_FIELDS, 1)
+}
 
 
 def new_document(
@@ -165,13 +181,13 @@ def event_bytes(event: Event, topic: str | None = None, partition: int = 0, offs
 
 
 def stored(found: Mapping[str, Any]) -> Stored:
-    """Return what a merge needs of a document read with `STORED_FIELDS`."""
+    """Return what a merge needs of a document read with `STORED_FIELDS` or whole."""
     order_id = found["_id"]
     reasons = tuple(found["reasons"])
     events = {_event(order_id, item): None for item in found["events"]}
-    view = View(events, int(found["clock"]), "overflow" in reasons)
+    view = View(events, _ms(found["clock"]), "overflow" in reasons)
     settled_at = found["settled_at"]
-    deadline_ms, settled_ms = int(found["deadline_at"]), None if settled_at is None else int(settled_at)
+    deadline_ms, settled_ms = _ms(found["deadline_at"]), None if settled_at is None else _ms(settled_at)
     return Stored(int(found["version"]), view, (found["status"], found["outcome"], reasons, deadline_ms, settled_ms))
 
 
@@ -222,7 +238,7 @@ def _event(order_id: str, item: Mapping[str, Any]) -> Event:
         item["event_id"],
         item["type"],
         order_id,
-        int(item["occurred_at"]),
+        _ms(item["occurred_at"]),
         _maybe(get("amount_minor")),
         get("currency"),
         get("payment_id"),
@@ -232,6 +248,11 @@ def _event(order_id: str, item: Mapping[str, Any]) -> Event:
         get("method"),
         get("reason"),
     )
+
+
+def _ms(time: datetime | DatetimeMS) -> int:
+    """Return a date as merging reads it (`datetime` where it can be one, the faster to decode), or anybody else."""
+    return (time - _EPOCH) // _MILLISECOND if isinstance(time, datetime) else int(time)
 
 
 def _maybe(value: int | DatetimeMS | None) -> int | None:

@@ -27,7 +27,7 @@ from orders_platform.events import Event
 from orders_platform.matching import Document, Rules, View, fold, union
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import abandoned, documents
-from orders_platform.store.client import DURABLE, Store
+from orders_platform.store.client import DURABLE, FAST_CODEC, Store
 from orders_platform.store.documents import Arrival, Stored
 from orders_platform.store.failures import DUPLICATE_KEY, WRITE_CONFLICT, sorted_error
 
@@ -215,7 +215,8 @@ def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> di
                 found[document["_id"]] = document["version"]
     others = [change.order_id for change in changes if change.order_id not in found]
     if others:
-        for document in store.orders.find({"_id": {"$in": others}}, documents.STORED_FIELDS, session=session):
+        orders = store.orders.with_options(FAST_CODEC)
+        for document in orders.find({"_id": {"$in": others}}, documents.STORED_FIELDS, session=session):
             found[document["_id"]] = documents.stored(document)
     return found
 
