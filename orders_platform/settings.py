@@ -19,30 +19,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from orders_platform.errors import SettingsError
 from orders_platform.matching import Rules
-
-ROOT = Path(__file__).resolve().parents[1]
-PREFIX = "ORDERS_"
-# Not settings: where things are, and what a supervisor hands to a driver.
-RESERVED = {"ORDERS_HOME", "ORDERS_CACHE", "ORDERS_DEBUG", "ORDERS_CONFIG", "ORDERS_IVY_SETTINGS", "ORDERS_PROCESS"}
-RESERVED_PREFIX = "ORDERS_MATCHER_"
-
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
-
-
-def duration(text: str) -> timedelta:
-    """Return a duration such as `30m`, `90s`, `500ms`, `2h` or `1d`.
-
-    Raises:
-        ValueError: `text` has another form.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError("a duration is a whole number and a unit: 500ms, 90s, 30m, 2h, 1d")
-    return timedelta(milliseconds=int(found[1]) * _UNITS_MS[found[2]])
-
+from orders_platform.surroundings import (
+    PREFIX,
+    RESERVED,
+    duration,
+    home_of,
+    setting_variables,
+    settings_file,
+)
 
 Duration = Annotated[timedelta, BeforeValidator(lambda given: duration(given) if isinstance(given, str) else given)]
+
+
+_SECRET_NAMES = re.compile(r"password|secret|\bkey$|\.pem$|oauthbearer\.config|jaas")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 
 class _Group(BaseModel):
@@ -57,7 +47,7 @@ class KafkaSettings(_Group):
     payments_topic: str = "payments"
     adjustments_topic: str = "adjustments"
     partitions: int = Field(default=2, ge=1)
-    client: dict[str, str] = {}
+    client: dict[str, str] = Field(default={}, repr=False)  # may hold secrets
     password: SecretStr | None = None
     password_file: Path | None = None
 
@@ -159,17 +149,31 @@ class Settings(_Group):
         Raises:
             SettingsError: a key is unknown or a value is not what its key takes.
         """
-        return _build(layers(overrides, environ, root))
+        return build(layers(overrides, environ, root))
 
     def fingerprint(self) -> str:
         """Return a short hash of what a running matcher must be restarted for, secrets left out."""
+        client = {name: value for name, value in self.kafka.client.items() if not is_secret(name)}
         relevant = {
-            "kafka": self.kafka.model_dump(mode="json", exclude={"password", "password_file", "client"}),
-            "database": self.mongo.database,
+            "kafka": self.kafka.model_dump(mode="json", exclude={"password", "password_file", "client"}) | client,
+            "mongo": [_without_credentials(self.mongo.given_uri()), self.mongo.database],
             "matching": self.matching.model_dump(mode="json"),
             "matcher": self.matcher.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a property of this name holds something that must not be shown."""
+    return _SECRET_NAMES.search(name.lower()) is not None
+
+
+def origins(given: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """Return by dotted name which place sets a key, for the keys that any place sets."""
+    found: dict[str, str] = {}
+    for origin, values in given:
+        found.update(dict.fromkeys(_dotted(values), origin))
+    return found
 
 
 def layers(
@@ -181,20 +185,13 @@ def layers(
         SettingsError: a file can't be read, or an environment variable is unknown.
     """
     env = os.environ if environ is None else environ
-    base = root or ROOT
-    file = Path(env.get("ORDERS_CONFIG") or base / "orders.toml")
-    return [
-        ("default", {"home": str(home_of(env, base))}),
-        (file.name, _read_file(file, required="ORDERS_CONFIG" in env)),
-        ("environment", _read_environment(env)),
-        ("option", dict(overrides or {})),
-    ]
-
-
-def home_of(environ: Mapping[str, str], root: Path | None = None) -> Path:
-    """Return where all state of this platform lives: `ORDERS_HOME`, else `.orders` beside the launcher."""
-    given = environ.get("ORDERS_HOME")
-    return Path(given).expanduser().absolute() if given else (root or ROOT) / ".orders"
+    file = settings_file(env, root)
+    given = [("default", {"home": str(home_of({}, root))})]
+    if file is not None:
+        given.append((file.name, _read_file(file)))
+    if env.get("ORDERS_HOME"):
+        given.append(("environment", {"home": str(home_of(env, root))}))
+    return [*given, ("environment", _read_environment(env)), ("option", dict(overrides or {}))]
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
@@ -206,7 +203,17 @@ def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
             yield prefix + name
 
 
-def _build(given: list[tuple[str, dict[str, Any]]]) -> Settings:
+def variable_of(key: str) -> str:
+    """Return the environment variable that sets a key."""
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def build(given: list[tuple[str, dict[str, Any]]]) -> Settings:
+    """Return the settings that `layers` found.
+
+    Raises:
+        SettingsError: a key is unknown or a value is not what its key takes.
+    """
     merged: dict[str, Any] = {}
     for _, values in given:
         _merge(merged, values)
@@ -217,10 +224,26 @@ def _build(given: list[tuple[str, dict[str, Any]]]) -> Settings:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise _unknown(key) from None
+        origin = next((found for part, found in origins(given).items() if part == key or key.startswith(part)), "")
+        place = variable_of(key) if origin == "environment" else f"{key} in {origin}" if origin else key
         raise SettingsError(
-            f"The setting {key} has a value that it can't have: {first['msg']}.",
-            "Run `orders config` to see where each value comes from.",
+            f"The setting {key} has a value that it can't have: {_reworded(first)}.", f"Correct {place}."
         ) from None
+
+
+def _reworded(error: Mapping[str, Any]) -> str:
+    if error["type"] in ("model_type", "dict_type"):
+        return "it is a table of settings"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and prefix + name != "kafka.client":
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -231,36 +254,36 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _read_file(file: Path, *, required: bool) -> dict[str, Any]:
+def _read_file(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        if required:
-            raise SettingsError(f"There is no file {file}.", "Correct ORDERS_CONFIG.") from None
-        return {}
+        read = tomllib.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{file} can't be read: {error}.", "Correct the file: it is TOML.") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(
+            f"The settings file {file} can't be read: {why}.", "Correct the file, which is TOML, or ORDERS_CONFIG."
+        ) from None
+    if "home" in read:
+        raise SettingsError(f"The settings file {file} says where the home is.", "Set ORDERS_HOME instead.")
+    return read
 
 
 def _read_environment(env: Mapping[str, str]) -> dict[str, Any]:
     known = set(known_keys())
     values: dict[str, Any] = {}
-    for name, text in env.items():
-        if (
-            not name.startswith(PREFIX)
-            or name in RESERVED
-            or (name.startswith(RESERVED_PREFIX) and not name.startswith(f"{RESERVED_PREFIX}_"))
-        ):
-            continue
+    for name, text in setting_variables(env).items():
         key = name.removeprefix(PREFIX).lower().replace("__", ".")
         if key not in known:
-            raise _unknown(key)
+            raise _unknown_variable(name)
         *groups, last = key.split(".")
         here = values
         for group in groups:
             here = here.setdefault(group, {})
         here[last] = _mapping(key, text) if key == "kafka.client" else text
     return values
+
+
+def _without_credentials(uri: str | None) -> str | None:
+    return None if uri is None else _CREDENTIALS.sub("", uri)
 
 
 def _mapping(key: str, text: str) -> Any:
@@ -274,6 +297,13 @@ def _unknown(key: str) -> SettingsError:
     near = difflib.get_close_matches(key, list(known_keys()), n=1)
     fix = f"Did you mean {near[0]}?" if near else "Run `orders config` for all settings."
     return SettingsError(f"There is no setting {key}.", fix)
+
+
+def _unknown_variable(name: str) -> SettingsError:
+    known = sorted(RESERVED) + [variable_of(key) for key in known_keys()]
+    near = difflib.get_close_matches(name, known, n=1)
+    fix = f"Did you mean {near[0]}?" if near else "Run `orders config` for all settings."
+    return SettingsError(f"The environment variable {name} is no setting.", fix)
 
 
 def _secret(value: SecretStr | None, file: Path | None, key: str) -> str | None:

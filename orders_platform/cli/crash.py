@@ -7,6 +7,8 @@ import time
 import traceback
 from pathlib import Path
 
+from orders_platform.surroundings import home_of
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -15,8 +17,6 @@ def write_report(error: BaseException) -> Path | None:
 
     Credentials in addresses are left out.
     """
-    from orders_platform.settings import home_of
-
     text = _CREDENTIALS.sub("***@", "".join(traceback.format_exception(error)))
     name = f"crash-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.log"
     for folder in (home_of(os.environ) / "logs", Path(tempfile.gettempdir())):
