@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STAMP = ".stamp"
+_PIP = ("-q", "--disable-pip-version-check", "--root-user-action=ignore")
 
 
 class SetUpError(Exception):
@@ -77,7 +78,7 @@ def _find_uv(lock: Path) -> Path | None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".uv-", dir=folder.parent) as scratch:
             fresh = Path(scratch) / "uv"
-            command = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock, "--target", fresh]
+            command = [sys.executable, "-m", "pip", "install", *_PIP, "--require-hashes", "-r", lock, "--target", fresh]
             if not _run(command):
                 return None
             shutil.rmtree(folder, ignore_errors=True)
@@ -92,13 +93,13 @@ def _install_with_uv(uv: Path, environment: Path, build: Path, lock: Path, proje
     python = environment / "bin" / "python"
     at = ["--python", python]
     pinned = ["--require-hashes", *at]
-    source = ["--no-build-isolation-package", "pyspark"]
     steps: list[list[str | Path]] = []
     if not _works(python):
         shutil.rmtree(environment, ignore_errors=True)
         steps.append([uv, "venv", "-q", "--no-project", "--python", sys.executable, environment])
     steps.append([uv, "pip", "install", "-q", *pinned, "-r", build])
-    steps.append([uv, "pip", "sync", *pinned, *source, build, lock])
+    shown = [] if sys.stderr.isatty() else ["-q"]
+    steps.append([uv, "pip", "sync", *shown, *pinned, "--no-build-isolation", build, lock])
     if project is not None:
         steps.append([uv, "pip", "install", "-q", *at, "--no-deps", "--no-build-isolation", "-e", project])
     return all(_run(step, cwd=build.parent) for step in steps)
@@ -119,13 +120,14 @@ def _install_with_pip(environment: Path, build: Path, lock: Path, project: Path 
             venv.create(environment, with_pip=True, clear=True)
         except (OSError, subprocess.CalledProcessError) as again:
             raise SetUpError(f"{environment} can't be made ({again}). Free the disk or correct the rights.") from again
-    pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--no-build-isolation"]
+    # Without dependencies: a lock is a whole closure, and pip can't match its pins with extras.
+    pip: list[str | Path] = [python, "-m", "pip", "install", *_PIP, "--no-deps", "--no-build-isolation"]
     steps: list[list[str | Path]] = [
         [*pip, "--require-hashes", "-r", build],
         [*pip, "--require-hashes", "-r", lock],
     ]
     if project is not None:
-        steps.append([*pip, "--no-deps", "-e", project])
+        steps.append([*pip, "-e", project])
     if not all(_run(step) for step in steps):
         raise SetUpError("The dependencies could not be installed. Connect to the package index, and run this again.")
 
