@@ -54,6 +54,12 @@ def test_one_at_a_time_is_the_same_as_all_at_once() -> None:
     assert refused_one_by_one == refused_at_once == arrivals[500:]
 
 
+@pytest.mark.parametrize("clock_ms", [0, 1, AT_MS])
+def test_the_first_clock_is_kept_as_it_is(clock_ms: int) -> None:
+    view, _, _ = product.union(None, decoded(payments(0, 1)), clock_ms)
+    assert view.clock_ms == clock_ms
+
+
 def test_a_full_view_takes_redeliveries_and_refuses_the_rest() -> None:
     full, _, _ = product.union(None, decoded(payments(0, 500)))
     same, added, refused = product.union(full, decoded(payments(499, 1)))
