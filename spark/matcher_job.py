@@ -151,7 +151,15 @@ class Driver:
         with self.recording:
             self.offsets, self.batch_id = self.checkpoint.end_offsets(batch_id), batch_id
             self.totals = add(self.totals, batch)
-            records.record_batch(self.store, self.epoch, batch_id, self.offsets, batch, self.totals, duration_ms)
+            records.record_batch(
+                self.store,
+                self.epoch,
+                batch_id,
+                self.offsets,
+                batch=batch,
+                totals=self.totals,
+                duration_ms=duration_ms,
+            )
 
     def _events_behind(self) -> int | None:
         """Return how many messages wait, or None where Kafka does not say."""
@@ -201,7 +209,7 @@ def main() -> int:
     except (OrdersError, StreamingQueryException) as error:
         traceback.print_exc()
         try:
-            driver.fail(str(error)[:2000])
+            driver.fail(str(error).partition("=== Streaming Query ===")[0][-2000:])
         except OrdersError as unreachable:
             print(unreachable, file=sys.stderr)  # noqa: T201 - the log of a detached process
         return EXIT_FAILED
