@@ -36,7 +36,7 @@ COMMANDS = {
     "completion": ("settings", "Print the completion script of a shell."),
 }
 INTERRUPTED = 130
-BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+BROKEN_PIPE = 1  # as click ends a command whose reader left while it wrote
 
 
 class Commands(click.Group):

@@ -18,13 +18,13 @@ STYLES = {"ok": "green", "pending": "yellow", "break": "red"}
 """Colours of an order's outcome."""
 
 
-def console() -> "Console":
-    """Return the console for people: standard error."""
+def console(*, stderr: bool = True) -> "Console":
+    """Return the console for people: standard error, or standard output for a result that is drawn."""
     from rich.console import Console
 
-    # rich itself honours NO_COLOR and drops styles where there is no terminal; a log should not wrap at 80 columns.
-    width = None if sys.stderr.isatty() else 140
-    return Console(stderr=True, highlight=False, width=width)
+    # rich itself honours NO_COLOR and drops styles where there is no terminal; a file should not wrap at 80 columns.
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 160
+    return Console(stderr=stderr, highlight=False, width=width)
 
 
 def say(text: str) -> None:
@@ -58,8 +58,8 @@ def table(*columns: str, rows: Iterable[Iterable[str]] = (), right: Iterable[str
 
 
 def show(drawn: Any) -> None:
-    """Draw a table, or anything that rich can draw, for people."""
-    console().print(drawn)
+    """Draw a result for people, a table or anything else that rich can draw, on standard output."""
+    console(stderr=False).print(drawn)
 
 
 @contextmanager
