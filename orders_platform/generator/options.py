@@ -1,0 +1,78 @@
+"""What a generated stream is made of. Shares are percentages."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from orders_platform.errors import UsageError
+from orders_platform.generator.archetypes import ARCHETYPES, PAID
+from orders_platform.matching import Rules
+
+ORDERS_MAX = 99_999_999  # order ids have eight digits, so that the truth is sorted as it is made
+DAY_MS = 86_400_000
+# The last event of an order comes at most this long after the order, its payment window left out.
+TAIL_MS = 14 * DAY_MS
+
+_WINDOW_MS_MIN = 1000
+
+
+class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream; the same options give the same bytes.
+
+    Attributes:
+        start_ms: when the first day begins (UTC milliseconds).
+        days: over how many days the orders are spread.
+        shares: percentage of orders by archetype, for those that differ from the defaults.
+        duplicates: percentage of messages that are delivered again, the same content.
+        poison: percentage of messages that have a message beside them which must be rejected.
+        out_of_order: percentage of messages that arrive up to two hours after what happened.
+        late: percentage of messages that arrive up to two days after what happened.
+        rules: the settings of matching under which the expected documents hold.
+    """
+
+    start_ms: int
+    orders: int = 1000
+    seed: int = 0
+    days: int = 7
+    shares: Mapping[str, float] = {}
+    duplicates: float = 5.0
+    poison: float = 1.0
+    out_of_order: float = 10.0
+    late: float = 1.0
+    rules: Rules = Rules()
+
+    def weights(self) -> dict[str, float]:
+        """Return the percentage of every archetype; plainly paid orders take what the others leave.
+
+        Raises:
+            UsageError: the shares exceed 100 %, or the payment window is too short to place events within it.
+        """
+        if self.rules.payment_window_ms < _WINDOW_MS_MIN:
+            raise UsageError(
+                "The payment window is shorter than a second, too short to place payments within it.",
+                "Set matching.payment_window to 1s or more.",
+            )
+        weights: dict[str, float] = {}
+        for name, archetype in ARCHETYPES.items():
+            unused = archetype.needs_tolerance and self.rules.tolerance_minor == 0
+            weights[name] = 0.0 if unused else self.shares.get(name, archetype.share)
+        if PAID not in self.shares:
+            weights[PAID] = 0.0
+            weights[PAID] = max(0.0, 100.0 - sum(weights.values()))
+        total = sum(weights.values())
+        if not 0 < total <= 100 + 1e-9:
+            raise UsageError(f"The shares of orders add up to {total:g} %.", "Let them add up to 100 % or less.")
+        return weights
+
+    def tag(self) -> str:
+        """Return a short name that differs between any two streams, so that they never share an order's id."""
+        given = json.dumps(msgspec.to_builtins(self), sort_keys=True)
+        return hashlib.sha256(given.encode()).hexdigest()[:8]
+
+
+def start_in_the_past(now_ms: int, days: int, rules: Rules) -> int:
+    """Return the latest midnight (UTC) from which a stream of `days` lies so far back that no deadline is open."""
+    latest_ms = now_ms - days * DAY_MS - TAIL_MS - rules.payment_window_ms
+    return max(0, latest_ms // DAY_MS * DAY_MS)
