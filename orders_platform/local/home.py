@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import tempfile
+import threading
 import random
 import socket
 import time
@@ -27,9 +29,9 @@ def prepare(home: Path) -> None:
     with writing(home):
         for folder in (home, home / "run", home / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = home / "run" / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
+        # Says now what a full or read-only disk would say later; named by nobody, as threads do this side by side.
+        with tempfile.TemporaryFile(dir=home / "run") as probe:
+            probe.write(b"\0")
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def writing(home: Path) -> Iterator[None]:
 
 def write_atomically(file: Path, content: bytes) -> None:
     """Replace `file` as a whole, readable by its owner only: a reader sees the old or the new content."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
     fresh.touch(mode=0o600)
     fresh.write_bytes(content)
     fresh.replace(file)
