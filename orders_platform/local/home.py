@@ -2,10 +2,10 @@
 
 import fcntl
 import os
-import tempfile
-import threading
 import random
 import socket
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
