@@ -60,7 +60,7 @@ class Rejection(msgspec.Struct, frozen=True):
     field: str | None = None
 
 
-class Broken(Exception):  # noqa: N818 - a broken rule is a finding, not an error of the program
+class Broken(Exception):
     """A rule does not hold; carries the reason code."""
 
     def __init__(self, reason: str) -> None:
@@ -188,8 +188,8 @@ def _parse(raw: bytes | None) -> dict[str, Any]:
         message = json.loads(text, parse_int=_integer, parse_constant=_no_constant)
     except ValueError:
         raise Broken("not_json") from None
-    if "\\u" in text:
-        _refuse_lone_surrogates(message)
+    if "\\u" in text and _has_lone_surrogate(text):
+        raise Broken("not_json")
     if not isinstance(message, dict):
         raise Broken("not_an_object")
     return message
@@ -221,8 +221,16 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _refuse_lone_surrogates(value: object) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise Broken("not_json") from None
+_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """Return whether valid JSON text holds a surrogate escape without its other half, be it in a dropped value."""
+    high_end = None  # where the low half of a pair must follow
+    for escape in _ESCAPES.finditer(text):
+        code = int(escape[1], 16) if escape[1] else 0
+        low = 0xDC00 <= code <= 0xDFFF
+        if low != (escape.start() == high_end) or (high_end is not None and not low):
+            return True
+        high_end = escape.end() if 0xD800 <= code <= 0xDBFF else None
+    return high_end is not None

@@ -190,19 +190,28 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
     """
     try:
         with store.session() as session:
-            # Read and write concern are set here: a transaction ignores those of its collections.
-            session.start_transaction(_SNAPSHOT, DURABLE, ReadPreference.PRIMARY)
+            _begin(session)
             stored = _read(store, changes, session)
             plan = _plan(changes, stored, clock_ms, rules)
             _run(store, session, "insert", "documents", plan.inserts)
             _run(store, session, "update", "updates", plan.updates)
-            # Also where nothing is to be written: what was read is durable only once this is acknowledged.
-            session.commit_transaction()
+            _commit(session)
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
             raise _ConflictError from error
         raise sorted_error(error, writing=False) from error
     _add(merged, plan.merged)
+
+
+def _begin(session: ClientSession) -> None:
+    # Read and write concern are set here: a transaction ignores those of its collections.
+    session.start_transaction(_SNAPSHOT, DURABLE, ReadPreference.PRIMARY)
+
+
+def _commit(session: ClientSession) -> None:
+    # Also where nothing was written: what was read is durable only once this is acknowledged. The driver asks once
+    # more by itself; if the answer stays unknown the chunk is merged again, which finds out.
+    session.commit_transaction()
 
 
 def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> dict[str, int | Stored]:
@@ -212,7 +221,7 @@ def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> di
     if believed:
         for document in store.orders.find({"_id": {"$in": list(believed)}}, {"version": 1}, session=session):
             if document["version"] == believed[document["_id"]]:
-                found[document["_id"]] = document["version"]
+                found[document["_id"]] = int(document["version"])
     others = [change.order_id for change in changes if change.order_id not in found]
     if others:
         orders = store.orders.with_options(FAST_CODEC)
