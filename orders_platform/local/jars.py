@@ -79,7 +79,7 @@ def ensure(group: str, progress: Progress | None = None, cache: Path | None = No
     if wrong:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _fetch(wrong, folder, progress)
+            _fetch(group, wrong, folder, progress)
         except OSError as error:
             raise MissingDependency(
                 f"The jar cache {folder} can't be written: {error.strerror or error}.",
@@ -135,7 +135,7 @@ def _pyspark_version() -> str:
     return metadata.version("pyspark")
 
 
-def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress | None) -> None:
+def _fetch(group: str, jars: Sequence[Jar], folder: Path, progress: Progress | None) -> None:
     """Fetch beside the cache, verify, and move into it one whole file at a time: two may do so at once."""
     ivy = next(iter((_pyspark_home() / "jars").glob("ivy-*.jar")), None)
     if ivy is None:
@@ -146,7 +146,7 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress | None) -> None
         (scratch / "ivy.xml").write_text(_module(jars))
         command = [java, "-jar", ivy, "-ivy", scratch / "ivy.xml", "-cache", scratch / "cache", "-types", "jar"]
         command += ["-settings", _settings(scratch), "-retrieve", scratch / "out" / _PATTERN]
-        output = _run(command, len(jars), progress)
+        output = _run(command, f"Fetching jars of {group}", len(jars), progress)
         for jar in jars:
             fetched = scratch / "out" / jar.file_name
             if not fetched.exists():
@@ -188,17 +188,17 @@ def _settings(scratch: Path) -> Path:
     return ours
 
 
-def _run(command: Sequence[str | Path], total: int, progress: Progress | None) -> list[str]:
+def _run(command: Sequence[str | Path], what: str, total: int, progress: Progress | None) -> list[str]:
     env = processes.environment({name: os.environ[name] for name in ("JAVA_TOOL_OPTIONS",) if name in os.environ})
     report = progress or (lambda _what, _done, _total: None)
-    report("Fetching jars", 0, total)
+    report(what, 0, total)
     output: list[str] = []
     with _child(command, env) as lines:
         for line in lines:
             output.append(line)
             if "[SUCCESSFUL ]" in line:
-                report("Fetching jars", sum("[SUCCESSFUL ]" in known for known in output), total)
-    report("Fetching jars", total, total)
+                report(what, sum("[SUCCESSFUL ]" in known for known in output), total)
+    report(what, total, total)
     return output
 
 

@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.uri_parser import parse_uri
 
 from orders_platform.errors import ServiceUnavailable
 from orders_platform.store.client import connect
 from orders_platform.store.failures import translated
 
 REPLICA_SET = "orders"
+SHARDED = "a sharded cluster"
+_MAJORITY_TIMEOUT_MS = 2000
 _NOT_YET_INITIALIZED = 94
 
 
@@ -54,47 +56,34 @@ def become_primary(port: int, timeout_s: float, is_alive: Callable[[], bool]) ->
     )
 
 
-def is_primary(port: int) -> bool:
-    """Say whether the mongod on this loopback port takes writes now."""
-    try:
-        with _direct(port) as client:
-            return bool(client.admin.command("hello").get("isWritablePrimary"))
-    except PyMongoError:
-        return False
+def inspect(uri: str, database: str, timeout_s: float = 5.0) -> Server:
+    """Ask the server at `uri` who it is, and whether a majority of its set acknowledges what is written now.
 
-
-def inspect(uri: str, timeout_s: float = 5.0) -> Server:
-    """Ask the server at `uri` who it is, and write one majority-acknowledged document to a scratch collection.
+    Nothing is changed: the write finds no document, and yet waits for the majority to have all before it.
 
     Raises:
         StoreError: it can't be reached or refuses us.
     """
-    store = connect(uri, "orders_platform_doctor", timeout_s=timeout_s)
+    store = connect(uri, database, timeout_s=timeout_s)
     try:
         with translated():
-            asked_ms = time.time() * 1000
+            asked_s = time.time()
             hello: dict[str, Any] = store.client.admin.command("hello", compression=["zlib"])
-            answered_ms = time.time() * 1000
+            answered_s = time.time()
+            there_s = hello["localTime"].replace(tzinfo=UTC).timestamp()
             version = store.client.server_info()["versionArray"]
+            update = {"q": {"_id": "doctor"}, "u": {"$set": {"at": None}}}
+            concern = {"w": "majority", "j": True, "wtimeout": _MAJORITY_TIMEOUT_MS}
+            written = store.client[database].command("update", "matcher", updates=[update], writeConcern=concern)
             return Server(
                 version=tuple(version[:3]),
-                replica_set=hello.get("setName"),
-                majority_writes=_writes_with_majority(store.client),
+                replica_set=hello.get("setName") or (SHARDED if hello.get("msg") == "isdbgrid" else None),
+                majority_writes="writeConcernError" not in written,
                 zlib="zlib" in hello.get("compression", ()),
-                clock_offset_ms=int(hello["localTime"].timestamp() * 1000 - (asked_ms + answered_ms) / 2),
+                clock_offset_ms=round((there_s - (asked_s + answered_s) / 2) * 1000),
             )
     finally:
         store.close()
-
-
-def host_and_port(uri: str) -> list[tuple[str, int]]:
-    """Return the servers that a URI names, without its credentials.
-
-    Raises:
-        FatalStoreError: it is not a MongoDB URI.
-    """
-    with translated():
-        return [(host, port or 27017) for host, port in parse_uri(uri)["nodelist"]]
 
 
 def _direct(port: int) -> MongoClient[dict[str, Any]]:
@@ -121,11 +110,3 @@ def _configure(client: MongoClient[dict[str, Any]], host: str) -> None:
         # The home's port has changed since; only force is heard by a node that no longer knows itself.
         moved = config | {"version": config["version"] + 1, "members": [config["members"][0] | {"host": host}]}
         client.admin.command("replSetReconfig", moved, force=True)
-
-
-def _writes_with_majority(client: MongoClient[dict[str, Any]]) -> bool:
-    concern = {"w": "majority", "j": True, "wtimeout": 2000}
-    database = client["orders_platform_doctor"]
-    answer = database.command("insert", "probes", documents=[{}], writeConcern=concern)
-    client.drop_database("orders_platform_doctor")
-    return "writeConcernError" not in answer

@@ -1,0 +1,144 @@
+"""`orders up`, `orders down`, `orders doctor`: the local platform as a whole."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from orders_platform.cli import output
+from orders_platform.cli.context import pass_settings
+from orders_platform.settings import Settings
+
+_ALL = ("kafka", "mongo", "matcher")
+_COLOURS = {"running": "green", "ok": "green", "starting": "yellow", "warning": "yellow", "stopped": "dim"}
+
+
+class Parts(click.ParamType[frozenset[str]]):
+    """Names of the platform's parts, with commas between."""
+
+    name = "parts"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        """Return the set of names; an unknown one is wrong use."""
+        names = frozenset(part.strip() for part in str(value).split(",") if part.strip())
+        if unknown := sorted(names - set(_ALL)):
+            self.fail(f"{unknown[0]!r} is not a part of the platform; those are {', '.join(_ALL)}.", param, ctx)
+        if not names:
+            self.fail(f"name at least one of {', '.join(_ALL)}.", param, ctx)
+        return names
+
+
+@click.command()
+@click.option("--only", type=Parts(), default=",".join(_ALL), metavar="PARTS", help="A part: kafka,mongo,matcher.")
+@click.option("--no-dagster", is_flag=True, help="Supervise the matcher without Dagster.")
+@pass_settings
+def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
+    """Start Kafka, MongoDB and the matcher, and wait until they work.
+
+    What the settings name elsewhere is used, not started. What runs already stays as it is.
+    """
+    from orders_platform.local import stack
+    from orders_platform.supervision.control import Control
+    from orders_platform.supervision.status import gather
+
+    with _steps() as report:
+        stack.up(settings, only, report)
+        if "matcher" in only:
+            report("Starting the matcher", 0, 1)
+            Control(settings, output.say).start()
+            report("Starting the matcher", 1, 1)
+    rows = [
+        (part.name, _coloured(part.state), str(part.pid or ""), part.address or "", part.detail)
+        for part in gather(settings).components
+    ]
+    output.show(output.table("", "state", "pid", "address", "detail", rows=rows))
+
+
+@click.command()
+@click.option("--purge", is_flag=True, help="Delete this home's data too.")
+@pass_settings
+def down(settings: Settings, purge: bool) -> None:
+    """Stop the matcher after its batch, then Kafka and MongoDB."""
+    from orders_platform.local import stack
+
+    with output.activity("Stopping ...") as say:
+        stopped = _stop_matcher(settings)
+        say("Stopping Kafka and MongoDB ...")
+        stopped += stack.down(settings, purge=purge)
+    output.say(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    if purge:
+        output.say(f"The data in {settings.home} is deleted.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@pass_settings
+def doctor(settings: Settings, as_json: bool) -> int:
+    """Check this machine and the platform, with a fix for each finding.
+
+    Exit status 1 if something is wrong; a warning is no failure.
+    """
+    from orders_platform.local.doctor import examine
+
+    with output.activity("Looking ..."):
+        findings = examine(settings)
+    healthy = all(finding.state != "problem" for finding in findings)
+    if as_json:
+        output.result_json({"healthy": healthy, "findings": findings})
+    else:
+        rows = [(found.check, _coloured(found.state), found.detail, found.fix) for found in findings]
+        output.show(output.table("check", "state", "found", "what to do", rows=rows))
+    return 0 if healthy else 1
+
+
+def _stop_matcher(settings: Settings) -> list[str]:
+    from orders_platform.errors import OrdersError
+    from orders_platform.local import processes
+    from orders_platform.supervision.control import Control, stop_supervisor
+
+    stopped = ["supervisor"] if stop_supervisor(settings) else []
+    if processes.find(settings.home, "matcher") is None:
+        return stopped
+    try:
+        Control(settings, output.say).stop()
+    except OrdersError as error:
+        # Without Kafka or MongoDB it can't be asked; what it did not commit is done again.
+        output.say(f"{error.what} The matcher is stopped at once.")
+        processes.stop(settings.home, "matcher")
+    return [*stopped, "matcher"]
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str, int, int], None]]:
+    """Show each step with its progress: bars on a terminal, a line for each step elsewhere."""
+    if not sys.stderr.isatty():
+        seen: set[str] = set()
+
+        def tell(what: str, _done: int, _total: int) -> None:
+            if what not in seen:
+                seen.add(what)
+                output.say(f"{what} ...")
+
+        yield tell
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=output.console()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            # One step has no measure: its bar moves until it is done.
+            bars.update(tasks[what], completed=done, total=None if total == 1 and done == 0 else total)
+
+        yield draw
+
+
+def _coloured(state: str) -> str:
+    return f"[{_COLOURS.get(state, 'red')}]{state}[/]"
+
+
+commands: list[click.Command] = [up, down, doctor]
