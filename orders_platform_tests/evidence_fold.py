@@ -70,15 +70,26 @@ def differences(
         if folded.status not in {0, 3}:
             yield f"standard error: {folded.errors[-2000:].decode('utf-8', 'replace')}"
             return
-    for what, expected, got in (
-        ("document", documents, folded.documents),
-        ("rejection", rejections, folded.rejections),
-    ):
-        if len(expected) != len(got):
-            yield f"there should be {len(expected)} {what}s, there are {len(got)}"
-        for should, actual in zip(expected, got, strict=False):
-            if should != actual or list(should) != list(actual):
-                yield f"a {what} should be {should}, is {actual}"
+    yield from _pairs("document", "order_id", documents, folded.documents)
+    yield from _pairs("rejection", "line", rejections, folded.rejections)
+
+
+def _pairs(what: str, key: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> Iterator[str]:
+    names = [each[key] for each in got]
+    if names != sorted(names):
+        yield f"the {what}s are not sorted by {key}"
+    should, actual = ({each[key]: each for each in side} for side in (expected, got))
+    if len(actual) != len(got):
+        yield f"some {key} has more than one {what}"
+    for name in sorted(should.keys() | actual.keys()):
+        one, other = should.get(name), actual.get(name)
+        if one is None or other is None:
+            yield f"{what} {name} should be {one}, is {other}"
+        elif one != other:
+            wrong = {part: (one.get(part), other.get(part)) for part in one | other if one.get(part) != other.get(part)}
+            yield f"{what} {name} should be otherwise in (expected, got): {wrong}"
+        elif list(one) != list(other):
+            yield f"the keys of {what} {name} should stand in the order {list(one)}, stand in {list(other)}"
 
 
 def settings_for(random: Random) -> tuple[list[str], int | None, int, int]:
