@@ -1,16 +1,21 @@
-"""`orders fold`: matching without a service."""
+"""`orders fold`, `orders export`, `orders trace` and `orders watch`: looking at what was matched, or would be."""
 
 import gc
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
 
+from orders_platform.cli import output
+from orders_platform.cli.context import pass_settings
 from orders_platform.cli.params import DURATION, TIME
+from orders_platform.errors import UsageError
 
 if TYPE_CHECKING:
     from orders_platform.matching import Rules
+    from orders_platform.settings import Settings
 
 REJECTED = 3
 
@@ -65,4 +70,65 @@ def _rules(tolerance_minor: int | None, window_ms: int | None) -> "Rules":
     return msgspec.structs.replace(rules, **{name: value for name, value in given.items() if value is not None})
 
 
-commands: list[click.Command] = [fold]
+@click.command()
+@click.option(
+    "--collection",
+    type=click.Choice(["orders", "dead_letters", "breaks"]),
+    default="orders",
+    show_default=True,
+    help="What to write out.",
+)
+@click.option("--format", "kind", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True)
+@click.option("--since", "since_ms", type=TIME, help="Only orders updated at this time or later.")
+@click.option("-o", "--output", "place", type=click.Path(dir_okay=False, path_type=Path), help="A file to write.")
+@pass_settings
+def export(settings: "Settings", collection: str, kind: str, since_ms: int | None, place: Path | None) -> None:
+    """Write out orders in the keys of `orders fold`, or dead letters, in order of their ids.
+
+    In CSV the reasons of an order are joined by `|`.
+    """
+    if collection == "breaks":
+        raise UsageError("Breaks are not kept as a collection yet.", "Export orders; a break has outcome `break`.")
+    if since_ms is not None and collection != "orders":
+        raise UsageError("--since is about orders: dead letters are never updated.", "Leave --since out.")
+    if kind == "parquet" and place is None:
+        raise UsageError("Parquet is not for a stream.", "Name a file with -o.")
+    from orders_platform.cli.connected import store_of
+    from orders_platform.cli.export import export as write
+
+    with store_of(settings) as store, output.activity(f"Writing {collection} ..."):
+        count = write(store, collection, kind, since_ms, place)
+    if place is not None:
+        output.say(f"{count:,} rows are in {place}.")
+
+
+@click.command()
+@click.argument("order_id")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@pass_settings
+def trace(settings: "Settings", order_id: str, as_json: bool) -> None:
+    """Explain ORDER_ID: its events, which of them count, the figures, each rule, and what would settle it."""
+    from orders_platform.cli import trace as tracing
+    from orders_platform.cli.connected import store_of
+
+    with store_of(settings) as store:
+        traced = tracing.trace(store, settings, order_id)
+    if as_json:
+        output.result_json(tracing.as_json(traced))
+    else:
+        tracing.draw(traced)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Draw one frame and end, as without a terminal.")
+@pass_settings
+def watch(settings: "Settings", once: bool) -> None:
+    """Watch rates, lag, statuses and the newest breaks, drawn anew each second; Ctrl-C ends it."""
+    from orders_platform.cli import watch as watching
+    from orders_platform.cli.connected import store_of
+
+    with store_of(settings) as store:
+        watching.run(store, once=once)
+
+
+commands: list[click.Command] = [fold, export, trace, watch]

@@ -32,8 +32,8 @@ class Order(msgspec.Struct):
     updated_at_ms: int
 
 
-def export_orders(store: Store, since_ms: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield every order in the keys of `orders fold`, sorted by order id; `since_ms`: only those updated since then.
+def all_orders(store: Store, since_ms: int | None = None) -> Iterator[Document]:
+    """Yield the figures of every order, sorted by order id; `since_ms`: only of those updated since then.
 
     Raises:
         StoreError: MongoDB could not be reached, or went away on the way.
@@ -42,7 +42,16 @@ def export_orders(store: Store, since_ms: int | None = None) -> Iterator[dict[st
     with translated():
         cursor = store.orders.find(wanted, _WITHOUT_EVENTS, sort=[("_id", ASCENDING)], batch_size=_BATCH)
         for found in cursor:
-            yield document_json(documents.folded(found))
+            yield documents.folded(found)
+
+
+def export_orders(store: Store, since_ms: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield what `all_orders` does in the keys of `orders fold`.
+
+    Raises:
+        StoreError: MongoDB could not be reached, or went away on the way.
+    """
+    yield from map(document_json, all_orders(store, since_ms))
 
 
 def order(store: Store, order_id: str) -> Order | None:

@@ -1,0 +1,149 @@
+"""Rows of a collection as JSON lines, CSV or Parquet, streamed: no more than a few thousand are ever held."""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orders_platform.errors import UsageError
+from orders_platform.matching import Document, document_json
+from orders_platform.store import queries
+from orders_platform.store.client import Store
+
+_BLOCK = 5_000
+_TIME = pa.timestamp("ms", tz="UTC")
+_SCHEMAS = {
+    "orders": pa.schema(
+        [
+            pa.field("order_id", pa.string(), nullable=False),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("outcome", pa.string(), nullable=False),
+            pa.field("reasons", pa.list_(pa.string()), nullable=False),
+            pa.field("currency", pa.string()),
+            pa.field("due_minor", pa.int64()),
+            pa.field("captured_minor", pa.int64(), nullable=False),
+            pa.field("refunded_minor", pa.int64(), nullable=False),
+            pa.field("charged_back_minor", pa.int64(), nullable=False),
+            pa.field("net_minor", pa.int64(), nullable=False),
+            pa.field("deadline_at", _TIME, nullable=False),
+            pa.field("cancelled_at", _TIME),
+            pa.field("settled_at", _TIME),
+            pa.field("event_count", pa.int64(), nullable=False),
+        ]
+    ),
+    "dead_letters": pa.schema(
+        [
+            pa.field("topic", pa.string(), nullable=False),
+            pa.field("partition", pa.int64(), nullable=False),
+            pa.field("offset", pa.int64(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("field", pa.string()),
+        ]
+    ),
+}
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+def export(store: Store, collection: str, kind: str, since_ms: int | None, place: Path | None) -> int:
+    """Write a collection to `place`, or to standard output, and return the number of rows.
+
+    A file appears whole under its name, or not at all.
+
+    Raises:
+        StoreError: MongoDB could not be reached, or went away on the way.
+        UsageError: the file can't be written.
+    """
+    counted = _Counted(_rows(store, collection, since_ms, as_time=kind == "parquet"))
+    if place is None:
+        _WRITERS[kind](counted, collection, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        with _whole(place) as sink:
+            _WRITERS[kind](counted, collection, sink)
+    return counted.count
+
+
+class _Counted:
+    """Rows, counted as they pass."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.count = 0
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+
+def _rows(store: Store, collection: str, since_ms: int | None, *, as_time: bool) -> Rows:
+    if collection == "orders":
+        return map(_typed if as_time else document_json, queries.all_orders(store, since_ms))
+    names = _SCHEMAS["dead_letters"].names
+    return ({name: getattr(letter, name) for name in names} for letter in queries.export_dead_letters(store))
+
+
+def _typed(document: Document) -> dict[str, Any]:
+    """Return the keys of `orders fold` with times as integers: Parquet has a type for them."""
+    row = document_json(document)
+    for name in ("deadline_at", "cancelled_at", "settled_at"):
+        row[name] = getattr(document, f"{name}_ms")
+    return row
+
+
+def _blocks(rows: Rows) -> Iterator[list[Mapping[str, Any]]]:
+    source = iter(rows)
+    while block := list(islice(source, _BLOCK)):
+        yield block
+
+
+def _write_jsonl(rows: Rows, collection: str, sink: BinaryIO) -> None:
+    encode_lines = msgspec.json.Encoder().encode_lines
+    for block in _blocks(rows):
+        sink.write(encode_lines(block))
+
+
+def _write_csv(rows: Rows, collection: str, sink: BinaryIO) -> None:
+    text = io.TextIOWrapper(sink, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_SCHEMAS[collection].names)
+    for row in rows:
+        writer.writerow("|".join(value) if isinstance(value, list) else value for value in row.values())
+    text.detach()
+
+
+def _write_parquet(rows: Rows, collection: str, sink: BinaryIO) -> None:
+    schema = _SCHEMAS[collection]
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for block in _blocks(rows):
+            writer.write_batch(pa.RecordBatch.from_pylist(block, schema=schema))
+
+
+_WRITERS: dict[str, Callable[[Rows, str, BinaryIO], None]] = {
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+}
+
+
+@contextmanager
+def _whole(place: Path) -> Iterator[BinaryIO]:
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as sink:
+            yield sink
+        unfinished.replace(place)
+    except OSError as error:
+        raise UsageError(f"{place} can't be written: {error.strerror}.", "Choose another file with -o.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
