@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +24,10 @@ class SetUpError(Exception):
     """One sentence that says what happened, and one that says what to do."""
 
 
-def ensure(environment: Path, lock: Path, stamp: str, *, project: Path | None = None) -> None:
-    """Make `environment` hold exactly what `lock` pins, unless its stamp says so already.
+def ensure(
+    environment: Path, lock: Path, stamp: str, *, python: str = sys.executable, project: Path | None = None
+) -> None:
+    """Make `environment`, of this `python`, hold exactly what `lock` pins, unless its stamp says so already.
 
     `build.txt` beside `lock` pins what builds source packages; `project` is installed too, editable.
 
@@ -40,8 +41,8 @@ def ensure(environment: Path, lock: Path, stamp: str, *, project: Path | None = 
         (environment / STAMP).unlink(missing_ok=True)
         build = lock.with_name("build.txt")
         uv = _find_uv(lock.with_name("uv.txt"))
-        if uv is None or not _install_with_uv(uv, environment, build, lock, project):
-            _install_with_pip(environment, build, lock, project)
+        if uv is None or not _install_with_uv(uv, python, environment, build, lock, project):
+            _install_with_pip(python, environment, build, lock, project)
         (environment / STAMP).write_text(stamp + "\n")
 
 
@@ -72,7 +73,7 @@ def _find_uv(lock: Path) -> Path | None:
     program = folder / "bin" / "uv"
     if _works(program):
         return program
-    if not _has_pip() and not _apt_install("python3-pip"):
+    if not _has_pip() and (sys.prefix != sys.base_prefix or not _apt_install("python3-pip")):
         return None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,14 +90,14 @@ def _find_uv(lock: Path) -> Path | None:
     return program if _works(program) else None
 
 
-def _install_with_uv(uv: Path, environment: Path, build: Path, lock: Path, project: Path | None) -> bool:
-    python = environment / "bin" / "python"
-    at = ["--python", python]
+def _install_with_uv(uv: Path, python: str, environment: Path, build: Path, lock: Path, project: Path | None) -> bool:
+    installed = environment / "bin" / "python"
+    at = ["--python", installed]
     pinned = ["--require-hashes", *at]
     steps: list[list[str | Path]] = []
-    if not _works(python):
+    if not _works(installed):
         shutil.rmtree(environment, ignore_errors=True)
-        steps.append([uv, "venv", "-q", "--no-project", "--python", sys.executable, environment])
+        steps.append([uv, "venv", "-q", "--no-project", "--python", python, environment])
     steps.append([uv, "pip", "install", "-q", *pinned, "-r", build])
     shown = [] if sys.stderr.isatty() else ["-q"]
     steps.append([uv, "pip", "sync", *shown, *pinned, "--no-build-isolation", build, lock])
@@ -105,23 +106,15 @@ def _install_with_uv(uv: Path, environment: Path, build: Path, lock: Path, proje
     return all(_run(step, cwd=build.parent) for step in steps)
 
 
-def _install_with_pip(environment: Path, build: Path, lock: Path, project: Path | None) -> None:
+def _install_with_pip(python: str, environment: Path, build: Path, lock: Path, project: Path | None) -> None:
     _say("Installing with pip.")
-    python = environment / "bin" / "python"
-    try:
-        venv.create(environment, with_pip=True, clear=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        # Debian splits both from Python.
-        if not _apt_install(f"python3.{sys.version_info.minor}-venv") and not _apt_install("python3-venv"):
-            raise SetUpError(
-                f"Python's venv does not work here ({error}). Install it (Debian and Ubuntu: python3-venv)."
-            ) from error
-        try:
-            venv.create(environment, with_pip=True, clear=True)
-        except (OSError, subprocess.CalledProcessError) as again:
-            raise SetUpError(f"{environment} can't be made ({again}). Free the disk or correct the rights.") from again
+    make = [python, "-m", "venv", "--clear", environment]
+    # Debian splits it from Python.
+    if not _run(make) and not (_apt_install(f"python3.{sys.version_info.minor}-venv", "python3-venv") and _run(make)):
+        raise SetUpError(f"{environment} can't be made. Install Python's venv (Debian and Ubuntu: python3-venv).")
     # Without dependencies: a lock is a whole closure, and pip can't match its pins with extras.
-    pip: list[str | Path] = [python, "-m", "pip", "install", *_PIP, "--no-deps", "--no-build-isolation"]
+    flags = [*_PIP, "--no-deps", "--no-build-isolation"]
+    pip: list[str | Path] = [environment / "bin" / "python", "-m", "pip", "install", *flags]
     steps: list[list[str | Path]] = [
         [*pip, "--require-hashes", "-r", build],
         [*pip, "--require-hashes", "-r", lock],
@@ -144,14 +137,16 @@ def _works(program: Path) -> bool:
         return False
 
 
-def _apt_install(package: str) -> bool:
+def _apt_install(*packages: str) -> bool:
+    """Install the first of these packages that there is, if we may; say whether it worked."""
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         return False
-    _say(f"Installing {package} with apt-get.")
+    _say(f"Installing {packages[0]} with apt-get.")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     _run([apt, "update", "-q"], env=env)
-    return _run([apt, "install", "-y", "-q", "--no-install-recommends", package], env=env)
+    install = [apt, "install", "-y", "-q", "--no-install-recommends"]
+    return any(_run([*install, package], env=env) for package in packages)
 
 
 def _run(command: Sequence[str | Path], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> bool:

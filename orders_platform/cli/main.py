@@ -20,7 +20,7 @@ COMMANDS = {
     "status": ("supervise", "Show what runs and how far the matcher is."),
     "doctor": ("stack", "Check this machine and the platform, with a fix for each finding."),
     "demo": ("demo", "Run the whole platform on a generated stream and prove the result."),
-    "test": ("stack", "Run the whole test suite."),
+    "test": ("suite", "Run the whole test suite."),
     "seed": ("feed", "Publish a realistic generated stream with known truth."),
     "publish": ("feed", "Send JSON lines to Kafka."),
     "wait": ("feed", "Wait until everything published so far is matched."),
