@@ -10,6 +10,7 @@ from orders_platform.matching import MAX_EVENTS, Rules, document_json, fold
 
 _CHUNK_BYTES = 1 << 22
 _ORDERS_A_BLOCK = 5_000
+_BLANK = b" \t\r"
 
 
 class Rejected(NamedTuple):
@@ -30,13 +31,14 @@ class Gathered(NamedTuple):
 def gather(source: BinaryIO) -> Iterator[Gathered | list[Rejected]]:
     """Read all lines; yield the rejections of each chunk that has some, and last of all what was gathered.
 
-    An empty line is a message without a value, so it is rejected; the newline that ends the file begins no line.
+    Blank lines are counted and skipped.
     """
     orders: dict[str, dict[Event, None]] = {}
     overflowing: set[str] = set()
     known = orders.get
     number = 0
     for lines in _chunks(source):
+        first = number + 1
         rejected: list[Rejected] = []
         for event in decode_many(lines):
             number += 1
@@ -49,7 +51,7 @@ def gather(source: BinaryIO) -> Iterator[Gathered | list[Rejected]]:
                 else:
                     overflowing.add(event.order_id)
                     rejected.append(Rejected(number, TOO_MANY_EVENTS, None))
-            elif type(event) is Rejection:
+            elif type(event) is Rejection and lines[number - first].strip(_BLANK):
                 rejected.append(Rejected(number, event.reason, event.field))
         if rejected:
             yield rejected
