@@ -62,7 +62,8 @@ class Adversity:
             if len(batch) == orders_a_batch:
                 yield list(batch.items())
                 batch = {}
-        yield list(batch.items())
+        if batch:
+            yield list(batch.items())
 
     def expected(self, clock_ms: int) -> list[dict[str, Any]]:
         return [oracle.document(self.contents[order_id], clock_ms) for order_id in sorted(self.contents)]

@@ -78,13 +78,27 @@ def test_a_document_says_what_a_person_can_read(store: Store) -> None:
     assert stored["first_seen_at"] <= stored["updated_at"]
     assert [{**event, "occurred_at": int(event["occurred_at"])} for event in stored["events"]] == [
         {
-            "event_id": "o-1-placed", "type": "order_placed", "occurred_at": OPENING_MS, "amount_minor": 100,
-            "currency": "EUR", "customer_id": "c-1", "topic": "orders", "partition": 0, "offset": 7,
+            "event_id": "o-1-placed",
+            "type": "order_placed",
+            "occurred_at": OPENING_MS,
+            "amount_minor": 100,
+            "currency": "EUR",
+            "customer_id": "c-1",
+            "topic": "orders",
+            "partition": 0,
+            "offset": 7,
         },
         {
-            "event_id": "o-1-paid-1", "type": "payment_captured", "occurred_at": OPENING_MS + 1,
-            "amount_minor": 100, "currency": "EUR", "payment_id": "o-1-p1", "method": "card",
-            "topic": "payments", "partition": 0, "offset": 3,
+            "event_id": "o-1-paid-1",
+            "type": "payment_captured",
+            "occurred_at": OPENING_MS + 1,
+            "amount_minor": 100,
+            "currency": "EUR",
+            "payment_id": "o-1-p1",
+            "method": "card",
+            "topic": "payments",
+            "partition": 0,
+            "offset": 3,
         },
     ]
     kinds = {
