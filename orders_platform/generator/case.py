@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from orders_platform.generator.shop import METHODS, Clock
+from orders_platform.streams.roles import ADJUSTMENTS, ORDERS, PAYMENTS
 
-ORDERS, PAYMENTS, ADJUSTMENTS = "orders", "payments", "adjustments"
 HOUR_MS = 3_600_000
 
 

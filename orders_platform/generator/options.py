@@ -10,7 +10,6 @@ from orders_platform.errors import UsageError
 from orders_platform.generator.archetypes import ARCHETYPES, PAID
 from orders_platform.matching import Rules
 
-ORDERS_MAX = 99_999_999  # order ids have eight digits, so that the truth is sorted as it is made
 DAY_MS = 86_400_000
 # The last event of an order comes at most this long after the order, its payment window left out.
 TAIL_MS = 14 * DAY_MS
@@ -22,6 +21,7 @@ class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One stream; the same options give the same bytes.
 
     Attributes:
+        orders: how many; ids have eight digits, so that the truth of up to 99,999,999 is sorted as it is made.
         start_ms: when the first day begins (UTC milliseconds).
         days: over how many days the orders are spread.
         shares: percentage of orders by archetype, for those that differ from the defaults.

@@ -5,9 +5,6 @@ from typing import NamedTuple
 
 from orders_platform.events import MAX_MESSAGE_BYTES
 
-_TIME = b'"occurred_at":"'
-_END = b'"}'
-
 
 class Poison(NamedTuple):
     """One kind of damage: what it is called, the reason that it must give, and how a good message gets it.

@@ -40,6 +40,7 @@ class Counts(msgspec.Struct):
     duplicates: int = 0
     poison: int = 0
     by_archetype: dict[str, int] = {}
+    dead_letters: dict[str, int] = {}  # rejections by reason
     decided_from_ms: int = 0  # from then on the expected documents hold
 
 
@@ -50,7 +51,7 @@ class Stream:
     that arrives before it can come any more.
     """
 
-    def __init__(self, options: GeneratorOptions, on_expected: Callable[[Expected], None] | None = None) -> None:
+    def __init__(self, options: GeneratorOptions, on_expected: Callable[[Expected], object] | None = None) -> None:
         """Prepare the stream.
 
         Raises:
@@ -59,7 +60,7 @@ class Stream:
         self.counts = Counts()
         self.clock = Clock()
         self._options = options
-        self._on_expected = on_expected
+        self.on_expected = on_expected
         weights = {name: weight for name, weight in options.weights().items() if weight > 0}
         self._stories = [(name, ARCHETYPES[name].story) for name in weights]
         self._bounds = list(accumulate(weights.values()))
@@ -108,8 +109,8 @@ class Stream:
         expected = story(case)
         counts.by_archetype[name] = counts.by_archetype.get(name, 0) + 1
         counts.decided_from_ms = max(counts.decided_from_ms, expected.deadline_at_ms + 1)
-        if self._on_expected is not None:
-            self._on_expected(expected)
+        if self.on_expected is not None:
+            self.on_expected(expected)
         return case
 
     def _deliver(self, case: Case, key: bytes) -> Iterator[Message]:
@@ -135,4 +136,5 @@ class Stream:
                 counts.messages += 1
                 counts.poison += 1
                 kind = POISON[int(draw() * len(POISON))]
+                counts.dead_letters[kind.reason] = counts.dead_letters.get(kind.reason, 0) + 1
                 yield Message(role, key, kind.spoil(value), at_ms, kind.name)

@@ -79,8 +79,8 @@ class Publisher:
         """Why the first message failed that did, or None."""
         return None if self._failure is None else refusal(self._bootstrap_servers, self._failure)
 
-    def send(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a message; waits while the queue is full.
+    def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        """Queue a message, whose value may be none at all; waits while the queue is full.
 
         Raises:
             ServiceUnavailable: Kafka has taken nothing for the delivery timeout.
