@@ -32,7 +32,7 @@ class RunningStack:
 def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     for name in list(os.environ):
-        if name.startswith("ORDERS_") and name != "ORDERS_CACHE":
+        if name.startswith("ORDERS_") and name not in ("ORDERS_CACHE", "ORDERS_IVY_SETTINGS"):
             monkeypatch.delenv(name)
 
 

@@ -15,6 +15,7 @@ from orders_platform.surroundings import ROOT
 
 OLD_SPARK_PYTHON_MAX = (3, 12)
 """The last Python for which the libraries of Spark 4.0's time were published."""
+_KEPT = ("ORDERS_CACHE", "ORDERS_IVY_SETTINGS")
 _CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
@@ -73,7 +74,7 @@ def _tool(name: str) -> Path:
 def _run(command: Sequence[str | Path]) -> bool:
     output.say(f"$ {' '.join(Path(part).name if isinstance(part, Path) else part for part in command)}")
     # Whoever runs the tests has settings that they must not see.
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ORDERS_") or name == "ORDERS_CACHE"}
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ORDERS_") or name in _KEPT}
     return subprocess.run(command, cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
