@@ -294,15 +294,19 @@ def _mapping(key: str, text: str) -> Any:
 
 
 def _unknown(key: str) -> SettingsError:
-    near = difflib.get_close_matches(key, list(known_keys()), n=1)
-    fix = f"Did you mean {near[0]}?" if near else "Run `orders config` for all settings."
+    known = list(known_keys())
+    groups = sorted({each.partition(".")[0] for each in known} - {"home"})
+    near = difflib.get_close_matches(key, known + groups, n=1)
+    group = key.partition(".")[0]
+    choices = [each for each in known if each.startswith(f"{group}.")] or groups
+    fix = f"Did you mean {near[0]}?" if near else f"Remove it, or choose from {', '.join(choices)}."
     return SettingsError(f"There is no setting {key}.", fix)
 
 
 def _unknown_variable(name: str) -> SettingsError:
     known = sorted(RESERVED) + [variable_of(key) for key in known_keys()]
     near = difflib.get_close_matches(name, known, n=1)
-    fix = f"Did you mean {near[0]}?" if near else "Run `orders config` for all settings."
+    fix = f"Did you mean {near[0]}?" if near else "Unset it; `orders config` shows all settings then."
     return SettingsError(f"The environment variable {name} is no setting.", fix)
 
 
