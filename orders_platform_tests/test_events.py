@@ -240,6 +240,43 @@ def test_canonical_json(changes: dict[str, object], canonical: bytes) -> None:
     assert events.canonical(event) == oracle.canonical(content_of(event))
 
 
+@pytest.mark.parametrize(
+    ("literal", "is_accepted"),
+    [
+        (r'"\ud7ff"', True),
+        (r'"\ud800"', False),
+        (r'"\uDBFF"', False),
+        (r'"\udc00"', False),
+        (r'"\uDfFf"', False),
+        (r'"\ue000"', True),
+        (r'"\uffff"', True),
+        (r'"\ud800\udc00"', True),
+        (r'"\uDBFF\uDFFF"', True),
+        (r'"\ud83d\ude00\ude00"', False),
+        (r'"\ud83d\ud83d\ude00"', False),
+        (r'"\ud83d \ude00"', False),
+        (r'"\ud83d\n\ude00"', False),
+        (r'"\ud83d\ue000"', False),
+        (r'"\ud83d\\ude00"', False),
+        (r'"\\ud83d"', True),
+        (r'"\\\ud83d"', False),
+        (r'"\\\\ud83d"', True),
+        (r'"\\ud83d\ude00"', False),
+        (r'["\ud83d","\ude00"]', False),
+        (r'{"\ud83d":"\ude00"}', False),
+        (r'{"a":{"\ud83d\ude00":["\uD83D\uDE00"]}}', True),
+    ],
+)
+def test_surrogate_escapes_stand_in_pairs(literal: str, is_accepted: bool) -> None:
+    dropped = raw(ORDER)[:-1] + f',"unlisted":{literal}}}'.encode()
+    overwritten = b'{"method":' + literal.encode() + b"," + raw(ORDER, method="card")[1:]
+    for message in (dropped, overwritten):
+        assert isinstance(events.decode(message), events.Event) == is_accepted
+        assert outcome(events.decode(message)) == oracle.decode(message)
+    kept = raw(ORDER)[:-1] + f',"method":{literal}}}'.encode()
+    assert outcome(events.decode(kept)) == oracle.decode(kept)
+
+
 def test_last_of_equal_keys_wins() -> None:
     assert accepted(b'{"amount_minor":-1,"currency":7,' + raw(ORDER)[1:]) == accepted(raw(ORDER))
     assert accepted(b'{"type":"payment_captured",' + raw(ORDER)[1:]) == accepted(raw(ORDER))

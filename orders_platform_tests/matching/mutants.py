@@ -69,7 +69,7 @@ class _Changer(ast.NodeTransformer):
         result: ast.AST = node
         for other in _COMPARISONS[type(node.ops[0])]:
             what = f"{ast.unparse(node)} with {other.__name__}"
-            result = self._change(result, what, ast.Compare(node.left, [other()], node.comparators))
+            result = self._change(result, what, ast.Compare(node.left, [other(), *node.ops[1:]], node.comparators))
         return result
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
