@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from orders_platform.store.client import Store
@@ -25,6 +25,7 @@ from orders_platform.store.lease import (
 )
 
 __all__ = [
+    "Batch",
     "Desired",
     "Heartbeat",
     "Lease",
@@ -32,6 +33,7 @@ __all__ = [
     "Start",
     "add_start",
     "begin_heartbeat",
+    "read_batches",
     "read_desired",
     "read_heartbeat",
     "read_lease",
@@ -78,6 +80,14 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     last: dict[str, Any] = {}
     deadline_swept_to_ms: int | None = None
     failure: str | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed batch: its messages, and the broker's time of the oldest."""
+
+    committed_at_ms: int
+    messages: int = 0
+    oldest_time_ms: int | None = None
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +195,8 @@ def record_batch(
         StoreError: MongoDB refused or could not be reached; the batch is done again, which changes nothing.
     """
     last = _longs(msgspec.to_builtins(batch)) | {"duration_ms": Int64(duration_ms)}
+    if (oldest_ms := last.pop("oldest_time_ms", None)) is not None:
+        last["oldest_time"] = DatetimeMS(oldest_ms)
     fields = {
         "batch_id": Int64(batch_id),
         "offsets": _longs(msgspec.to_builtins(offsets)),
@@ -200,6 +212,18 @@ def record_batch(
             {"$set": last | {"purge_at": purge_at}, "$currentDate": {"committed_at": True}},
             upsert=True,
         )
+
+
+def read_batches(store: Store, since_ms: int) -> list[Batch]:
+    """Return the batches committed since then (MongoDB's clock), oldest first.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    batches = {"_id": {"$gte": "batch:", "$lt": "batch;"}, "committed_at": {"$gte": DatetimeMS(since_ms)}}
+    with translated():
+        found = list(store.matcher.find(batches, sort=[("committed_at", ASCENDING)]))
+    return [_read(each, Batch) for each in found]
 
 
 def read_heartbeat(store: Store) -> Heartbeat | None:

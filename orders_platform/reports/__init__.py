@@ -1,0 +1,1 @@
+"""What documents mean for people who answer for the money."""
