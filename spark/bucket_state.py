@@ -1,6 +1,5 @@
 """The stateful function that Spark calls for each bucket and batch, and its state: the bucket's hot orders."""
 
-import gc
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -21,14 +20,11 @@ from orders_platform.store.client import store_for_process
 STATE_SCHEMA = "hot binary"
 OUTPUT_SCHEMA = "bucket int, counts binary"
 
-_frozen = False
-
 
 def match_buckets(bucketed: DataFrame, rules: Rules, bounds: Bounds) -> DataFrame:
     """Return one row a bucket and batch: its counts as MessagePack. The documents are written on the way."""
 
     def work(key: tuple[Any, ...], frames: Iterator[pd.DataFrame], state: GroupState) -> Iterator[pd.DataFrame]:
-        _freeze_once()
         hot = HotOrders(state.get[0] if state.exists else None, bounds)
         counts = match(_messages(frames), hot, time.time_ns() // 1_000_000, store_for_process(*mongo_target()), rules)
         state.update((hot.pack(),))
@@ -51,15 +47,6 @@ def mongo_target() -> tuple[str, str]:
     if uri is None:
         raise SettingsError("ORDERS_MONGO__URI is not set.", "Start the matcher with `orders matcher start`.")
     return uri, mongo.database
-
-
-def _freeze_once() -> None:
-    """Take what the imports made out of the collector's sight: PySpark collects garbage after every task."""
-    global _frozen  # noqa: PLW0603 - once a worker process
-    if not _frozen:
-        gc.collect()
-        gc.freeze()
-        _frozen = True
 
 
 def _messages(frames: Iterator[pd.DataFrame]) -> Messages:

@@ -13,7 +13,6 @@ import traceback
 
 import msgspec
 import psutil
-from orders_platform.streams.offsets import end_offsets
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -25,6 +24,7 @@ from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
+from orders_platform.streams.offsets import end_offsets
 from orders_platform.version import code_version
 from spark.bucket_state import match_buckets, mongo_target
 from spark.checkpoint import LAYOUT_VERSION, Checkpoint, bucket_ids
@@ -51,6 +51,7 @@ class Driver:
         self.totals = Counts()
         self.offsets: dict[str, dict[str, int]] = {}
         self.batch_id: int | None = None
+        self.begun = False
         self.recording = threading.Lock()
 
     def run(self) -> int:
@@ -91,11 +92,16 @@ class Driver:
         records.write_heartbeat(
             self.store,
             self.epoch,
-            "running" if self.batch_id is not None or query.status["message"].startswith("Waiting") else "starting",
+            self._state(query),
             events_behind=self._events_behind(),
             deadline_swept_to_ms=clock_ms if swept_all else None,
         )
         return False
+
+    def _state(self, query: StreamingQuery) -> str:
+        """Return `running` from the first committed batch or the first look at topics that have nothing new."""
+        self.begun = self.begun or self.batch_id is not None or query.status["message"].startswith("Waiting")
+        return "running" if self.begun else "starting"
 
     def _first_heartbeat(self) -> records.Heartbeat:
         return records.Heartbeat(

@@ -28,6 +28,7 @@ def _options(settings: Settings, checkpoint: str) -> dict[str, str]:
         "spark.sql.streaming.minBatchesToRetain": "10",
         # A second copy of a task would write what the first one writes: harmless, and twice the work.
         "spark.speculation": "false",
+        "spark.python.daemon.module": "spark.daemon",
         # A bucket's messages as few frames: putting frames together costs more than their memory.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
     }
