@@ -283,7 +283,7 @@ def test_last_of_equal_keys_wins() -> None:
     assert accepted(b'{"\\u0074ype":"nonsense",' + raw(ORDER)[1:]) == accepted(raw(ORDER))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(strategies.patient, max_examples=400)
 @given(strategies.messages())
 def test_decoding_equals_the_oracle(message: bytes) -> None:
     expected = oracle.decode(message)
@@ -293,7 +293,7 @@ def test_decoding_equals_the_oracle(message: bytes) -> None:
         assert events.canonical(decoded) == oracle.canonical(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(strategies.patient, max_examples=200)
 @given(strategies.written_contents())
 def test_a_content_is_the_same_however_it_is_written(written: tuple[Content, bytes]) -> None:
     content, message = written
@@ -306,7 +306,7 @@ def test_a_content_is_the_same_however_it_is_written(written: tuple[Content, byt
     assert accepted(events.to_json(event)) == event
 
 
-@settings(max_examples=200, deadline=None)
+@settings(strategies.patient, max_examples=200)
 @given(st.sampled_from(sorted(oracle.TYPES)), st.sampled_from(sorted(EVERY_FIELD)), strategies.json_values)
 @example("order_placed", "amount_minor", 1e15)
 @example("refund_issued", "payment_id", "\ud800")
@@ -317,7 +317,7 @@ def test_any_json_value_anywhere_equals_the_oracle(kind: str, field: str, value:
         assert outcome(events.decode(message)) == oracle.decode(message)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(strategies.patient, max_examples=300)
 @given(st.binary(max_size=80) | st.text(max_size=60).map(str.encode))
 @example(b"")
 @example(b"\xef\xbb\xbf{}")

@@ -27,7 +27,7 @@ def facts(view: product.View) -> tuple[set[object], int, bool]:
     return set(view.events), view.clock_ms, view.overflow
 
 
-@settings(max_examples=600, deadline=None)
+@settings(strategies.patient, max_examples=600)
 @given(strategies.event_sets(), strategies.clocks_ms, strategies.tolerances, strategies.windows_ms)
 def test_document_equals_the_oracle(
     contents: list[Content], clock_ms: int | None, tolerance: int, window_ms: int
@@ -40,7 +40,7 @@ def test_document_equals_the_oracle(
     assert list(got) == list(expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(strategies.patient, max_examples=150)
 @given(strategies.event_sets(), strategies.clocks_ms, strategies.tolerances, orders_of_arrival)
 def test_order_of_arrival_and_redelivery_change_nothing(
     contents: list[Content], clock_ms: int | None, tolerance: int, random: Random
@@ -51,7 +51,7 @@ def test_order_of_arrival_and_redelivery_change_nothing(
     assert core(arrivals, clock_ms, tolerance, window_ms) == core(contents, clock_ms, tolerance, window_ms)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(strategies.patient, max_examples=150)
 @given(strategies.event_sets(), strategies.live_clocks_ms, strategies.live_clocks_ms, orders_of_arrival)
 def test_partial_views_merge_to_the_whole(contents: list[Content], one_ms: int, other_ms: int, random: Random) -> None:
     # Every event is seen by one writer or by both.
@@ -64,7 +64,7 @@ def test_partial_views_merge_to_the_whole(contents: list[Content], one_ms: int, 
         assert printed(view, view.clock_ms, 0, 1000) == printed(whole, whole.clock_ms, 0, 1000)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(strategies.patient, max_examples=100)
 @given(st.lists(st.tuples(strategies.event_sets(max_size=5), strategies.live_clocks_ms), min_size=3, max_size=3))
 def test_merging_is_associative_commutative_and_idempotent(parts: list[tuple[list[Content], int]]) -> None:
     one, two, three = (view_of(contents, clock_ms) for contents, clock_ms in parts)
@@ -79,7 +79,7 @@ def test_merging_is_associative_commutative_and_idempotent(parts: list[tuple[lis
     assert printed(left, clock_ms, 1, 60_000) == printed(backwards, clock_ms, 1, 60_000)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(strategies.patient, max_examples=100)
 @given(strategies.event_sets(), strategies.live_clocks_ms, strategies.live_clocks_ms)
 def test_a_clock_is_never_lowered(contents: list[Content], known_ms: int, later_ms: int) -> None:
     view = view_of(contents, known_ms)
@@ -88,7 +88,7 @@ def test_a_clock_is_never_lowered(contents: list[Content], known_ms: int, later_
     assert view.clock_ms == known_ms
 
 
-@settings(max_examples=100, deadline=None)
+@settings(strategies.patient, max_examples=100)
 @given(strategies.event_sets(), strategies.event_sets(), strategies.live_clocks_ms)
 def test_union_says_what_is_new_and_leaves_the_view_as_it_was(
     known: list[Content], arrivals: list[Content], clock_ms: int
@@ -102,7 +102,7 @@ def test_union_says_what_is_new_and_leaves_the_view_as_it_was(
     assert refused == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(strategies.patient, max_examples=150)
 @given(strategies.event_sets(), strategies.live_clocks_ms, strategies.live_clocks_ms, strategies.tolerances)
 def test_only_the_statuses_marked_so_change_with_the_clock(
     contents: list[Content], one_ms: int, other_ms: int, tolerance: int
@@ -120,7 +120,7 @@ def test_only_the_statuses_marked_so_change_with_the_clock(
         assert earlier == later
 
 
-@settings(max_examples=100, deadline=None)
+@settings(strategies.patient, max_examples=100)
 @given(strategies.event_sets(), strategies.clocks_ms, strategies.tolerances)
 def test_figures_add_up(contents: list[Content], clock_ms: int | None, tolerance: int) -> None:
     got = core(contents, clock_ms, tolerance, oracle.DEFAULT_WINDOW_MS)
