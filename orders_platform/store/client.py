@@ -9,11 +9,12 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from orders_platform.store.failures import translated
+from orders_platform.store.failures import bad_uri, translated
 
 APPLICATION = "orders-platform"  # what our connections call themselves
 # An acknowledged write survives kill -9 of any mongod. Anything less loses acknowledged writes of up to 100 ms.
@@ -82,10 +83,15 @@ def connect(uri: str, database: str, *, timeout_s: float = 5.0) -> Store:
         "retryWrites": True,
         "retryReads": True,
     }
-    with translated():
+    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+        raise bad_uri("scheme")
+    try:
         given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
         options = {name: value for name, value in defaults.items() if name.lower() not in given}
         return Store(MongoClient(uri, **options), database)
+    except (PyMongoError, ValueError, TypeError) as error:
+        # Without its cause: the driver's text may repeat parts of the URI, and with them a password.
+        raise bad_uri(type(error).__name__) from None
 
 
 def store_for_process(uri: str, database: str, *, timeout_s: float = 5.0) -> Store:

@@ -105,6 +105,14 @@ def sorted_error(error: Exception, *, writing: bool) -> StoreError:
     return _fatal(error)
 
 
+def bad_uri(problem: str) -> FatalStoreError:
+    """Return the error of a URI that is none. Nothing of it is repeated: it may hold a password."""
+    return FatalStoreError(
+        f"The MongoDB URI or one of its options is not valid ({problem}).",
+        "Correct ORDERS_MONGO__URI: mongodb://..., with user name and password percent-encoded.",
+    )
+
+
 def _of_bulk(error: BulkWriteError) -> StoreError:
     details = cast("dict[str, Any]", error.details)
     codes = {item["code"] for item in details.get("writeErrors", ())}
@@ -151,11 +159,7 @@ def _unknown(error: Exception) -> UnknownOutcome:
 
 def _fatal(error: Exception, code: int | None = None) -> FatalStoreError:
     if isinstance(error, ConfigurationError | InvalidURI):
-        # The driver's text may repeat parts of the URI, and with them a password.
-        return FatalStoreError(
-            f"The MongoDB URI or one of its options is not valid ({_name(error)}).",
-            "Correct ORDERS_MONGO__URI; user names and passwords in it must be percent-encoded.",
-        )
+        return bad_uri(_name(error))
     if isinstance(error, DocumentTooLarge):
         return FatalStoreError("A document is over MongoDB's 16 MB.", "This is a bug: report it.")
     if isinstance(error, InvalidOperation):

@@ -281,8 +281,10 @@ def add_start(store: Store, start: Start) -> None:
     """
     fields = _longs(msgspec.structs.asdict(start))
     for name in ("at_ms", "breaker_reset_at_ms"):
-        time_ms = fields.pop(name)
-        fields[name.removesuffix("_ms")] = None if time_ms is None else DatetimeMS(time_ms)
+        del fields[name]
+    reset_at_ms = start.breaker_reset_at_ms
+    fields["at"] = DatetimeMS(start.at_ms)
+    fields["breaker_reset_at"] = None if reset_at_ms is None else DatetimeMS(reset_at_ms)
     fields["purge_at"] = DatetimeMS(start.at_ms + STARTS_KEPT_MS)
     with translated(writing=True):
         store.matcher.replace_one({"_id": f"start:{start.epoch}:{start.attempt}"}, fields, upsert=True)

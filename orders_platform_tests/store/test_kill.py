@@ -69,10 +69,9 @@ class Writer(threading.Thread):
             for number in itertools.count():
                 if self.halt.is_set():
                     return
-                order_id = f"o-{number:06}"
+                order_id, older = f"o-{number:06}", f"o-{number - 5:06}"
                 changes = [change(placed(order_id))]
                 if number >= 5:
-                    older = f"o-{number - 5:06}"
                     changes.append(change(paid(older), known=known.pop(older)))
                 merged = merge(self.store, changes, CLOCK_MS, RULES)
                 known[order_id] = merged.known[order_id]
