@@ -15,6 +15,7 @@ DAY_MS = 86_400_000
 TAIL_MS = 14 * DAY_MS
 
 _WINDOW_MS_MIN = 1000
+_ROUNDING = 0.01  # per cent
 
 
 class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,27 +45,39 @@ class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
 
     def weights(self) -> dict[str, float]:
-        """Return the percentage of every archetype; plainly paid orders take what the others leave.
+        """Return the percentage of every archetype, 100 in all.
+
+        Those of `shares` are as given. Of what they leave the others take their defaults and plainly paid orders the
+        rest; where that is too little for the defaults, or plainly paid orders have a share of their own, the others
+        fill it in proportion.
 
         Raises:
-            UsageError: the shares exceed 100 %, or the payment window is too short to place events within it.
+            UsageError: the shares can't add up to 100 %, or the settings of matching leave no room for a story.
         """
         if self.rules.payment_window_ms < _WINDOW_MS_MIN:
             raise UsageError(
                 "The payment window is shorter than a second, too short to place payments within it.",
                 "Set matching.payment_window to 1s or more.",
             )
-        weights: dict[str, float] = {}
+        given = {name: share for name, share in self.shares.items() if share > 0}
+        others: dict[str, float] = {}
         for name, archetype in ARCHETYPES.items():
-            unused = archetype.needs_tolerance and self.rules.tolerance_minor == 0
-            weights[name] = 0.0 if unused else self.shares.get(name, archetype.share)
-        if PAID not in self.shares:
-            weights[PAID] = 0.0
-            weights[PAID] = max(0.0, 100.0 - sum(weights.values()))
-        total = sum(weights.values())
-        if not 0 < total <= 100 + 1e-9:
-            raise UsageError(f"The shares of orders add up to {total:g} %.", "Let them add up to 100 % or less.")
-        return weights
+            possible = self.rules.tolerance_minor > 0 or not archetype.needs_tolerance
+            if name in given and not possible:
+                raise UsageError(
+                    f"Without a tolerance there are no orders of the kind {name}.",
+                    "Set matching.tolerance_minor, or leave its share out.",
+                )
+            if name not in self.shares and possible:
+                others[name] = archetype.share
+        left = 100.0 - sum(given.values())
+        if PAID in others:
+            others[PAID] = max(0.0, left - sum(others.values()))
+        default = sum(others.values())
+        if left < -_ROUNDING or (default == 0 and left > _ROUNDING):
+            raise UsageError(f"The shares of orders add up to {100.0 - left:g} %.", "Let them add up to 100 %.")
+        weights = given | {name: share * left / default for name, share in others.items() if default and left > 0}
+        return {name: weights[name] for name in ARCHETYPES if weights.get(name, 0) > 0}
 
     def tag(self) -> str:
         """Return a short name that differs between any two streams, so that they never share an order's id."""

@@ -61,7 +61,7 @@ class Stream:
         self.clock = Clock()
         self._options = options
         self.on_expected = on_expected
-        weights = {name: weight for name, weight in options.weights().items() if weight > 0}
+        weights = options.weights()
         self._stories = [(name, ARCHETYPES[name].story) for name in weights]
         self._bounds = list(accumulate(weights.values()))
         self._currency_bounds = list(accumulate(currency.share for currency in CURRENCIES))
