@@ -15,7 +15,7 @@ from orders_platform.surroundings import RESERVED, duration, duration_text, noth
 SECRET = "hunter2"
 
 
-def load(root: Path, toml: str = "", overrides: dict[str, Any] | None = None, **environ: str) -> Settings:
+def load(root: Path, toml: str = "", overrides: dict[str, Any] | None = None, /, **environ: str) -> Settings:
     if toml:
         (root / "orders.toml").write_text(toml)
     return Settings.load(overrides, environ, root)

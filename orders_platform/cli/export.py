@@ -6,14 +6,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orders_platform.cli import output
 from orders_platform.errors import UsageError
 from orders_platform.matching import Document, document_json
 from orders_platform.store import queries
@@ -52,6 +53,8 @@ _SCHEMAS = {
 }
 
 Rows = Iterable[Mapping[str, Any]]
+Sink = BinaryIO | output.Bulk
+_Item = TypeVar("_Item")
 
 
 def export(store: Store, collection: str, kind: str, since_ms: int | None, place: Path | None) -> int:
@@ -65,8 +68,7 @@ def export(store: Store, collection: str, kind: str, since_ms: int | None, place
     """
     counted = _Counted(_rows(store, collection, since_ms, as_time=kind == "parquet"))
     if place is None:
-        _WRITERS[kind](counted, collection, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        _WRITERS[kind](counted, collection, output.Bulk(sys.stdout))
     else:
         with _whole(place) as sink:
             _WRITERS[kind](counted, collection, sink)
@@ -101,35 +103,39 @@ def _typed(document: Document) -> dict[str, Any]:
     return row
 
 
-def _blocks(rows: Rows) -> Iterator[list[Mapping[str, Any]]]:
-    source = iter(rows)
+def _blocks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    source = iter(items)
     while block := list(islice(source, _BLOCK)):
         yield block
 
 
-def _write_jsonl(rows: Rows, collection: str, sink: BinaryIO) -> None:
+def _write_jsonl(rows: Rows, collection: str, sink: Sink) -> None:
     encode_lines = msgspec.json.Encoder().encode_lines
     for block in _blocks(rows):
         sink.write(encode_lines(block))
 
 
-def _write_csv(rows: Rows, collection: str, sink: BinaryIO) -> None:
-    text = io.TextIOWrapper(sink, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_SCHEMAS[collection].names)
-    for row in rows:
-        writer.writerow("|".join(value) if isinstance(value, list) else value for value in row.values())
-    text.detach()
+def _write_csv(rows: Rows, collection: str, sink: Sink) -> None:
+    header: list[list[str]] = [_SCHEMAS[collection].names]
+    lines = ([_cell(value) for value in row.values()] for row in rows)
+    for block in _blocks(chain(header, lines)):
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(block)
+        sink.write(text.getvalue().encode())
 
 
-def _write_parquet(rows: Rows, collection: str, sink: BinaryIO) -> None:
+def _cell(value: Any) -> Any:
+    return "|".join(value) if isinstance(value, list) else value
+
+
+def _write_parquet(rows: Rows, collection: str, sink: Sink) -> None:
     schema = _SCHEMAS[collection]
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for block in _blocks(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(block, schema=schema))
 
 
-_WRITERS: dict[str, Callable[[Rows, str, BinaryIO], None]] = {
+_WRITERS: dict[str, Callable[[Rows, str, Sink], None]] = {
     "jsonl": _write_jsonl,
     "csv": _write_csv,
     "parquet": _write_parquet,

@@ -37,6 +37,7 @@ def fold(
 
     rules = _rules(tolerance_minor, window_ms)
     encode_lines = msgspec.json.Encoder().encode_lines
+    results, rejections = output.Bulk(sys.stdout), output.Bulk(sys.stderr)
     some_rejected = False
     # Neither events nor documents hold cycles: looking for garbage among them would only cost.
     gc.disable()
@@ -44,11 +45,10 @@ def fold(
         for part in bulk.gather(source):
             if isinstance(part, bulk.Gathered):
                 for block in bulk.folded(part, clock_ms, rules):
-                    sys.stdout.buffer.write(block)
+                    results.write(block)
             else:
                 some_rejected = True
-                sys.stderr.buffer.write(encode_lines([each._asdict() for each in part]))
-                sys.stderr.buffer.flush()
+                rejections.write(encode_lines([each._asdict() for each in part]))
     finally:
         gc.enable()
     if some_rejected:

@@ -117,6 +117,7 @@ class Commands(click.Group):
 
 
 @click.group(
+    "orders",
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Start with `orders demo`. Exit status: 0 done, 1 a problem, 2 wrong use, 3 some input was rejected.",

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import msgspec
@@ -35,6 +35,24 @@ def say(text: str) -> None:
 def result(line: str | bytes) -> None:
     """Write one line of a result to standard output."""
     click.echo(line)
+
+
+class Bulk:
+    """A standard stream for large writes: the whole is written, also where Python runs unbuffered.
+
+    An unbuffered stream (PYTHONUNBUFFERED) may take a part only, and leave it to the caller to notice.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._binary = stream.buffer
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`; return how much that is."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._binary.write(rest) :]
+        self._binary.flush()
+        return len(data)
 
 
 def result_json(value: Any) -> None:
