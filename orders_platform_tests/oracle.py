@@ -371,28 +371,14 @@ def assess(
     passed = clock_ms is not None and deadline_at < clock_ms
     rule, status = _status(figures, foreign, passed, tolerance)
 
-    due = figures["due_minor"]
-    if due is not None and captured > due + tolerance:
-        in_currency = [event["amount_minor"] for event in payments if event["currency"] == currency]
-        if len(in_currency) >= 2 and any(due - tolerance <= amount <= due + tolerance for amount in in_currency):
-            reasons.add("duplicate_payment")
-    for payment in payments:
-        if cancelled_at is not None and payment["occurred_at"] > cancelled_at:
-            reasons.add("payment_after_cancel")
-        if order and payment["occurred_at"] > deadline_at:
-            reasons.add("payment_late")
-        if order and payment["occurred_at"] < order["occurred_at"]:
-            reasons.add("payment_before_order")
-    for chargeback in open_chargebacks:
-        for refund in refunds:
-            named = {chargeback.get("payment_id"), refund.get("payment_id")}
-            if None in named or len(named) == 1:
-                reasons.add("refund_and_chargeback")
+    reasons |= _payment_reasons(order, payments, figures, tolerance)
+    if _refund_meets_chargeback(refunds, open_chargebacks):
+        reasons.add("refund_and_chargeback")
     if refunded > captured:
         reasons.add("over_refunded")
     if rule == 6 and status == "matched":
         reasons.add("overpayment_refunded")
-    if rule == 11 and captured != due:
+    if rule == 11 and captured != figures["due_minor"]:
         reasons.add("tolerance_used")
     if (refunded > 0 or charged_back > 0) and captured == 0:
         reasons.add("money_without_payment")
@@ -447,6 +433,35 @@ def _status(figures: dict[str, Any], foreign: bool, passed: bool, tolerance: int
     if captured > too_much:
         return 10, "overpaid"
     return 11, "matched"
+
+
+def _payment_reasons(
+    order: Content | None, payments: Sequence[Content], figures: dict[str, Any], tolerance: int
+) -> set[str]:
+    reasons: set[str] = set()
+    for payment in payments:
+        if figures["cancelled_at"] is not None and payment["occurred_at"] > figures["cancelled_at"]:
+            reasons.add("payment_after_cancel")
+        if order and payment["occurred_at"] > figures["deadline_at"]:
+            reasons.add("payment_late")
+        if order and payment["occurred_at"] < order["occurred_at"]:
+            reasons.add("payment_before_order")
+    if order and figures["captured_minor"] > order["amount_minor"] + tolerance:
+        least, most = order["amount_minor"] - tolerance, order["amount_minor"] + tolerance
+        in_currency = [payment["amount_minor"] for payment in payments if payment["currency"] == order["currency"]]
+        if len(in_currency) >= 2 and any(least <= amount <= most for amount in in_currency):
+            reasons.add("duplicate_payment")
+    return reasons
+
+
+def _refund_meets_chargeback(refunds: Sequence[Content], open_chargebacks: Sequence[Content]) -> bool:
+    """Return whether one of each names the same payment, or may mean it because it names none."""
+    for chargeback in open_chargebacks:
+        for refund in refunds:
+            named = {chargeback.get("payment_id"), refund.get("payment_id")}
+            if None in named or len(named) == 1:
+                return True
+    return False
 
 
 def _settled_at(order: Content, payments: Sequence[Content], tolerance: int) -> int | None:
