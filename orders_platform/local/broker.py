@@ -4,6 +4,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
@@ -96,23 +97,33 @@ def answers(port: int, timeout_s: float = 1.0) -> bool:
 
 
 def _format(home: Path, command: list[str | Path]) -> None:
-    """Make the node's storage once. It is made beside its place and moved there whole, lest a kill leave half of it."""
-    data, fresh = home / NAME / "data", home / NAME / "data.new"
+    """Make the node's storage once. It is made beside its place and moved there whole, lest a kill leave half of it.
+
+    A tool that outlived its killed caller may still be at work beside us: each gets a place of its own.
+    """
+    data = home / NAME / "data"
     if data.exists():
         return
-    shutil.rmtree(fresh, ignore_errors=True)
-    config = home / NAME / "format.properties"
-    config.write_text(_properties(fresh, 1, 2))
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    arguments = [str(part) for part in (*command, "format", "-t", cluster, "-c", config)]
-    done = subprocess.run(arguments, env=processes.environment(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise StackError(
-            f"Kafka's storage can't be made: {said[-1] if said else done.returncode}.", "Free the disk and try again."
-        )
-    fresh.replace(data)
-    config.unlink()
+    for abandoned in (home / NAME).glob("data.new*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="data.new-", dir=home / NAME, ignore_cleanup_errors=True) as scratch:
+        fresh, config = Path(scratch) / "data", Path(scratch) / "format.properties"
+        config.write_text(_properties(fresh, 1, 2))
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        arguments = [str(part) for part in (*command, "format", "-t", cluster, "-c", config)]
+        done = subprocess.run(arguments, env=processes.environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StackError(
+                f"Kafka's storage can't be made: {_telling(done.stderr or done.stdout)}.",
+                "Free the disk and try again.",
+            )
+        fresh.replace(data)
+
+
+def _telling(output: str) -> str:
+    """Return the last line that is no part of a stack trace."""
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
+    return lines[-1].strip()[:300] if lines else "it did not say why"
 
 
 def _await(home: Path, process: processes.Process, timeout_s: float) -> None:
@@ -122,7 +133,7 @@ def _await(home: Path, process: processes.Process, timeout_s: float) -> None:
         if not processes.is_alive(process):
             processes.reap(process)
             raise StackError(
-                f"Kafka ended while it started: {processes.log_tail(home, NAME, 2)}",
+                f"Kafka ended while it started: {_telling(processes.log_tail(home, NAME, 50))}",
                 f"Read {processes.log_file(home, NAME)}.",
             )
         if time.monotonic() > deadline:
