@@ -179,12 +179,14 @@ def checkpoint_path(settings: Settings) -> Path:
     given = settings.matcher.checkpoint
     if given is None:
         return settings.home / "checkpoint"
+    if given.startswith("file:"):
+        return Path("/" + given.removeprefix("file:").lstrip("/"))
     if "://" in given:
         raise CheckpointError(
             f"The checkpoint {given} is not on this machine.",
             "Move it aside with its own tools, set matcher.starting_offsets, and run `orders matcher restart`.",
         )
-    return Path(given.removeprefix("file:"))
+    return Path(given)
 
 
 def _is_ready(beat: records.Heartbeat, running: Handle | None) -> bool:

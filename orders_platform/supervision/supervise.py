@@ -7,13 +7,14 @@ supervisor that is killed at any moment leaves nothing behind that the next one 
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from orders_platform.errors import OrdersError, StackError
-from orders_platform.local.home import write_atomically
+from orders_platform.local.home import prepare, write_atomically
 from orders_platform.local.stack import Endpoints, endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
@@ -83,8 +84,15 @@ class SteadyClock:
 class Supervisor:
     """Keeps the matcher of one home at work."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        policy: Policy | None = None,
+        backend: Callable[[Settings, Endpoints], Backend] = LocalBackend,
+    ) -> None:
         self._settings = settings
+        self._make_backend = backend
         self._say = say
         self._policy = policy or Policy()
         self._clock = SteadyClock()
@@ -100,10 +108,19 @@ class Supervisor:
         self._said = ""
 
     def run(self, ended: threading.Event) -> None:
-        """Supervise until `ended` is set."""
+        """Supervise until `ended` is set.
+
+        Raises:
+            StackError: the home can't be written.
+        """
+        prepare(self._settings.home)
         self._say(f"Supervising the matcher of {self._settings.home}.")
-        while not ended.is_set():
-            self._sleep(ended, self.tick())
+        try:
+            while not ended.is_set():
+                self._sleep(ended, self.tick())
+        finally:
+            if self._store is not None:
+                self._store.close()
         self._say("The supervisor ends; the matcher goes on." if self._last else "The supervisor ends.")
 
     def _sleep(self, ended: threading.Event, seconds: float) -> None:
@@ -120,6 +137,10 @@ class Supervisor:
         except OrdersError as error:
             # A service went away in the middle: nothing is known to have happened, and the next look tells.
             self._say_once(str(error))
+            return TICK_S
+        except Exception:
+            # A defect; but a matcher that nobody watches any more would be worse than a look that failed.
+            self._say_once(traceback.format_exc())
             return TICK_S
 
     def _tick(self) -> float:
@@ -154,7 +175,7 @@ class Supervisor:
                 self._store.close()
             self._endpoints = found
             self._store = connect(found.mongo_uri, self._settings.mongo.database, timeout_s=STORE_TIMEOUT_S)
-            self._backend = LocalBackend(self._settings, found)
+            self._backend = self._make_backend(self._settings, found)
         return self._store, self._backend, found.bootstrap_servers
 
     def _close_what_is_over(self, facts: Facts, store: Store, backend: Backend) -> Facts:
@@ -258,7 +279,11 @@ class Supervisor:
             until_ms=action.until_ms if isinstance(action, Wait) and state == "backing_off" else None,
             unreachable=facts.unreachable,
         )
-        write_atomically(report_file(self._settings.home), msgspec.json.encode(report))
+        try:
+            write_atomically(report_file(self._settings.home), msgspec.json.encode(report))
+        except OSError as error:
+            # A full disk must not keep a matcher from being restarted; only `orders status` knows less.
+            self._say_once(f"The report for `orders status` can't be written: {error.strerror}.")
 
     def _say_once(self, text: str, quiet: bool = False) -> None:
         """Say what is not yet said. What differs in its figures alone is said already."""
