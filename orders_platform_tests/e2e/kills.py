@@ -50,9 +50,9 @@ def run(platform: Platform, seed: int, events: int) -> Result:
         for topic, kind in poison[part::3]:
             platform.orders("publish", "--topic", topic, "-", expect=None, stdin=kind.raw)
         if part < 2:
-            time.sleep(chance.uniform(0, 2))
+            time.sleep(chance.uniform(0, 1))
             epoch = platform.matcher()["epoch"]
-            back_after_s.append(platform.wait_for_commit_after(platform.kill_matcher(), epoch))
+            back_after_s.append(platform.wait_for_the_next(platform.kill_matcher(), epoch))
     platform.orders("wait", "--timeout", "300")
     return Result(len({json.loads(line)["order_id"] for line in lines}), len(sent), len(poison), back_after_s,
                   differences(platform, stream, [kind for _, kind in poison]))  # fmt: skip
