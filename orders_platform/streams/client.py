@@ -2,7 +2,6 @@
 
 # ruff: noqa: SLF001 - the codes of librdkafka's own errors begin with an underscore
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +34,6 @@ _NOT_ALLOWED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 }
-_PROPERTY = re.compile(r'property(?::)? "?([a-z0-9._]+)')
 
 
 def properties(bootstrap_servers: str, client: Mapping[str, str], **own: Any) -> dict[str, Any]:
@@ -65,28 +63,28 @@ def admin(bootstrap_servers: str, client: Mapping[str, str]) -> Iterator[AdminCl
         ServiceUnavailable: the broker can't be reached, or refuses.
         SettingsError: librdkafka does not know a property of `client`, or not its value.
     """
-    with translated(bootstrap_servers):
+    with translated(bootstrap_servers, client):
         yield AdminClient(properties(bootstrap_servers, client))
 
 
 @contextmanager
-def translated(bootstrap_servers: str) -> Iterator[None]:
+def translated(bootstrap_servers: str, client: Mapping[str, str]) -> Iterator[None]:
     """Turn what the Kafka client raises into an `OrdersError` that tells no property's value."""
     try:
         yield
     except KafkaException as error:
-        raise refusal(bootstrap_servers, error.args[0]) from None
+        raise refusal(bootstrap_servers, client, error.args[0]) from None
 
 
-def refusal(bootstrap_servers: str, error: KafkaError) -> ServiceUnavailable | SettingsError:
+def refusal(bootstrap_servers: str, client: Mapping[str, str], error: KafkaError) -> ServiceUnavailable | SettingsError:
     """Return a Kafka client's error as ours."""
     code = error.code()
     if code == KafkaError._INVALID_ARG:
         # The text may quote the value: only the property's name is taken from it.
-        found = _PROPERTY.search(error.str())
-        name = found[1] if found else "one of them"
+        named = [name for name in client if name in error.str()]
+        its = f"the property {max(named, key=len)}" if named else "a property"
         return SettingsError(
-            f"Kafka's client does not take the property {name} of the setting kafka.client.",
+            f"Kafka's client does not take {its} of the setting kafka.client.",
             "Correct its name and value: they are those of librdkafka's CONFIGURATION.md.",
         )
     if code in _NOT_ALLOWED:

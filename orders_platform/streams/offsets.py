@@ -4,13 +4,24 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # pyright: ignore[reportPrivateImportUsage]
 
 from orders_platform.errors import ServiceUnavailable
 from orders_platform.streams.client import admin, unreachable
 
 Positions = dict[str, dict[int, int]]
+
+# What a broker answers for a moment after a topic was made or a leader has changed.
+_PASSING = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+_PAUSE_S = 0.05
 
 
 def end_offsets(
@@ -67,17 +78,24 @@ def _offsets(
     deadline = time.monotonic() + timeout_s
     with admin(bootstrap_servers, client) as kafka:
         positions = {topic: dict.fromkeys(at, -1) for topic, at in _partitions(kafka, topics, timeout_s).items()}
-        left_s = max(0.1, deadline - time.monotonic())
-        asked = kafka.list_offsets(
-            {TopicPartition(topic, at): spec for topic, partitions in positions.items() for at in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=left_s,
-        )
-        for where, answer in asked.items():
-            try:
-                positions[where.topic][where.partition] = answer.result(timeout=left_s + 1).offset
-            except TimeoutError:
-                raise unreachable(bootstrap_servers) from None
+        open_ = [TopicPartition(topic, at) for topic, partitions in positions.items() for at in partitions]
+        while open_:
+            left_s = max(0.1, deadline - time.monotonic())
+            asked = kafka.list_offsets(
+                {where: spec for where in open_}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=left_s
+            )
+            open_ = []
+            for where, answer in asked.items():
+                try:
+                    positions[where.topic][where.partition] = answer.result(timeout=left_s + 1).offset
+                except TimeoutError:
+                    raise unreachable(bootstrap_servers) from None
+                except KafkaException as error:
+                    if error.args[0].code() not in _PASSING or time.monotonic() >= deadline:
+                        raise
+                    open_.append(where)
+            if open_:
+                time.sleep(_PAUSE_S)
     return positions
 
 

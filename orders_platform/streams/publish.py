@@ -43,7 +43,7 @@ class Publisher:
         self._delivery_timeout_s = delivery_timeout_s
         self._unpolled = 0
         self._failure: KafkaError | None = None
-        with translated(bootstrap_servers):
+        with translated(bootstrap_servers, client):
             self._producer = Producer(
                 properties(
                     bootstrap_servers,
@@ -77,7 +77,7 @@ class Publisher:
     @property
     def failure(self) -> OrdersError | None:
         """Why the first message failed that did, or None."""
-        return None if self._failure is None else refusal(self._bootstrap_servers, self._failure)
+        return None if self._failure is None else refusal(self._bootstrap_servers, {}, self._failure)
 
     def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Queue a message, whose value may be none at all; waits while the queue is full.

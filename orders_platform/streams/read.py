@@ -47,7 +47,7 @@ def read_range(
     }
     if not wanted:
         return
-    with translated(bootstrap_servers):
+    with translated(bootstrap_servers, client):
         consumer = Consumer(
             properties(
                 bootstrap_servers,
@@ -61,11 +61,11 @@ def read_range(
             )
         )
     try:
-        with translated(bootstrap_servers):
+        with translated(bootstrap_servers, client):
             consumer.assign([TopicPartition(topic, at, begins[topic][at]) for topic, at in wanted])
         deadline = time.monotonic() + timeout_s
         while wanted:
-            with translated(bootstrap_servers):
+            with translated(bootstrap_servers, client):
                 found = consumer.consume(records_max, timeout=0.2)
                 records = list(_wanted_of(consumer, found, wanted))
             if records:

@@ -13,6 +13,7 @@ from confluent_kafka.admin import (
 
 from orders_platform.errors import ServiceUnavailable, UsageError
 from orders_platform.streams.client import admin, refusal, unreachable
+from orders_platform.streams.offsets import end_offsets
 
 _REPLICAS_MAX = 3
 
@@ -40,7 +41,7 @@ def ensure_topics(
     with admin(bootstrap_servers, client) as kafka:
         cluster = kafka.list_topics(timeout=timeout_s)
         missing = [name for name in wanted if name not in cluster.topics]
-        made = _make(kafka, bootstrap_servers, missing, partitions, len(cluster.brokers), deadline)
+        made = _make(kafka, bootstrap_servers, client, missing, partitions, len(cluster.brokers), deadline)
         while not _writable(cluster, wanted):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -51,6 +52,9 @@ def ensure_topics(
             cluster = kafka.list_topics(timeout=left_s)
             if not _writable(cluster, wanted):
                 time.sleep(min(0.1, left_s))
+    if made:
+        # A broker may name itself a partition's leader a moment before it is one.
+        end_offsets(bootstrap_servers, client, made, timeout_s=max(1.0, deadline - time.monotonic()))
     return made
 
 
@@ -72,7 +76,13 @@ def require_topic(bootstrap_servers: str, client: Mapping[str, str], name: str, 
 
 
 def _make(
-    kafka: AdminClient, bootstrap_servers: str, names: Sequence[str], partitions: int, brokers: int, deadline: float
+    kafka: AdminClient,
+    bootstrap_servers: str,
+    client: Mapping[str, str],
+    names: Sequence[str],
+    partitions: int,
+    brokers: int,
+    deadline: float,
 ) -> list[str]:
     if not names:
         return []
@@ -92,7 +102,7 @@ def _make(
             raise unreachable(bootstrap_servers) from None
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise refusal(bootstrap_servers, error.args[0]) from None
+                raise refusal(bootstrap_servers, client, error.args[0]) from None
         else:
             made.append(name)
     return made
