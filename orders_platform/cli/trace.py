@@ -9,7 +9,7 @@ from rich.table import Table
 from orders_platform.cli import output
 from orders_platform.errors import OrdersError
 from orders_platform.events import Event
-from orders_platform.matching import document_json
+from orders_platform.matching import Document, document_json
 from orders_platform.matching.explain import Explanation, Note, Step, explain
 from orders_platform.settings import Settings
 from orders_platform.store import queries
@@ -17,7 +17,7 @@ from orders_platform.store.client import Store
 from orders_platform.store.documents import Arrival
 from orders_platform.times import format_ms
 
-_MARKS = {True: "[green]yes[/]", False: "[dim]no[/]", None: ""}
+_MARKS = {True: "[green]yes[/]", False: "[dim]no[/]"}
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -95,8 +95,10 @@ def draw(traced: Trace) -> None:
     out.print(_events(traced))
     unit = f"minor units of {document.currency}" if document.currency else "no money has moved"
     out.print(f"\n[bold]Figures[/] ({unit})")
-    out.print(_figures(traced))
-    out.print("\n[bold]Rules[/], the first that holds gives the status")
+    out.print(_figures(document))
+    passed = "passed" if explained.deadline_passed else "not passed"
+    out.print(f"deadline {format_ms(document.deadline_at_ms)} ({passed}){_times(document)}")
+    out.print("\n[bold]Rules[/]: the first that holds gives the status")
     out.print(_rules(explained.steps))
     out.print("\n[bold]What would settle it[/]")
     for remedy in explained.remedies:
@@ -110,40 +112,39 @@ def draw(traced: Trace) -> None:
 
 
 def _events(traced: Trace) -> Table:
-    drawn = output.table("occurred at", "event", "amount", "counts", "why", "id", "first delivery", right=("amount",))
+    drawn = output.table("occurred at", "event, its id", "amount", "counts", "why, first delivery", right=("amount",))
+    drawn.columns[0].no_wrap = True
     for note in traced.explained.notes:
         event, arrival = note.event, traced.deliveries[note.event]
         amount = "" if event.amount_minor is None else f"{event.amount_minor} {event.currency}"
         drawn.add_row(
             format_ms(event.occurred_at_ms),
-            event.type,
+            f"{event.type}\n[dim]{event.event_id}[/]",
             amount,
             _MARKS[note.counts],
-            escape(note.why),
-            event.event_id,
-            f"{arrival.topic}:{arrival.partition}:{arrival.offset}",
+            f"{escape(note.why)}\n[dim]{arrival.topic}:{arrival.partition}:{arrival.offset}[/]",
         )
     return drawn
 
 
-def _figures(traced: Trace) -> Table:
-    document = traced.stored.document
-    drawn = output.table("due", "captured", "refunded", "charged back", "net", "deadline", "cancelled", "settled")
-    passed = "passed" if traced.explained.deadline_passed else "not passed"
+def _figures(document: Document) -> Table:
+    names = ("due", "captured", "refunded", "charged back", "net")
+    drawn = output.table(*names, right=names)
     drawn.add_row(
         "-" if document.due_minor is None else str(document.due_minor),
         *map(str, (document.captured_minor, document.refunded_minor, document.charged_back_minor, document.net_minor)),
-        f"{format_ms(document.deadline_at_ms)} ({passed})",
-        *(
-            "-" if time_ms is None else format_ms(time_ms)
-            for time_ms in (document.cancelled_at_ms, document.settled_at_ms)
-        ),
     )
     return drawn
+
+
+def _times(document: Document) -> str:
+    named = (("cancelled", document.cancelled_at_ms), ("settled", document.settled_at_ms))
+    return "".join(f", {name} {format_ms(time_ms)}" for name, time_ms in named if time_ms is not None)
 
 
 def _rules(steps: list[Step]) -> Table:
     drawn = output.table("rule", "condition", "holds", "why", right=("rule",))
     for step in steps:
-        drawn.add_row(str(step.rule), step.condition, _MARKS[step.holds], escape(step.why))
+        if step.holds is not None:
+            drawn.add_row(str(step.rule), step.condition, _MARKS[step.holds], escape(step.why))
     return drawn

@@ -91,6 +91,7 @@ def draw(frame: Frame) -> RenderableType:
     parts.append(Columns(tables, padding=(0, 6)))
     if frame.breaks:
         newest = output.table("newest breaks", "status", "reasons", "due", "net", "", "updated", right=("due", "net"))
+        newest.columns[0].no_wrap = newest.columns[1].no_wrap = True
         for document, updated_ms in frame.breaks:
             due = "-" if document.due_minor is None else f"{document.due_minor:,}"
             newest.add_row(
