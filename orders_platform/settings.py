@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -114,7 +114,7 @@ class MatcherSettings(_Group):
     hot_orders_max: int = Field(default=20_000, ge=0)
     hot_bytes_max: int = Field(default=8 << 20, ge=0)
     driver_memory: str = "1g"
-    starting_offsets: str = "earliest"
+    starting_offsets: Literal["earliest", "latest"] = "earliest"
     checkpoint: str | None = None
     master: str = "local[2,4]"
 
