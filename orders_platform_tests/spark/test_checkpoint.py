@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as F  # noqa: N812 - the name that every PySpark reader expects
 
 from orders_platform.errors import CheckpointError
 from spark.checkpoint import LAYOUT_FILE, Checkpoint, bucket_ids, spark_hash
