@@ -81,9 +81,8 @@ def _offsets(
         open_ = [TopicPartition(topic, at) for topic, partitions in positions.items() for at in partitions]
         while open_:
             left_s = max(0.1, deadline - time.monotonic())
-            asked = kafka.list_offsets(
-                {where: spec for where in open_}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=left_s
-            )
+            specs: dict[TopicPartition, Any] = dict.fromkeys(open_, spec)
+            asked = kafka.list_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=left_s)
             open_ = []
             for where, answer in asked.items():
                 try:
