@@ -32,6 +32,7 @@ from spark.session import build_session
 from spark.source import by_bucket, read_messages
 
 LOOP_S = 1.0
+ASK_KAFKA_S = 5.0
 LEASE_TTL_S = 15.0
 DRAIN_TIMEOUT_S = 60.0
 PATIENCE_S = 60.0  # how long the loop bears with a MongoDB that is away; the supervisor sees the rest
@@ -52,6 +53,7 @@ class Driver:
         self.offsets: dict[str, dict[str, int]] = {}
         self.batch_id: int | None = None
         self.begun = False
+        self.asked_kafka_s = float("-inf")
         self.recording = threading.Lock()
 
     def run(self) -> int:
@@ -168,7 +170,10 @@ class Driver:
             )
 
     def _events_behind(self) -> int | None:
-        """Return how many messages wait, or None where Kafka does not say."""
+        """Return how many messages wait, or None where it is not yet time to ask again or Kafka does not say."""
+        if time.monotonic() - self.asked_kafka_s < ASK_KAFKA_S:
+            return None
+        self.asked_kafka_s = time.monotonic()
         kafka = self.settings.kafka
         try:
             ends = end_offsets(_bootstrap_servers(self.settings), kafka.client_properties(), kafka.topics)

@@ -50,6 +50,7 @@ class Watcher:
     def __init__(self, settings: Settings, store: Store, start: Positions, show: Show) -> None:
         self.settings, self.store, self.start, self.show = settings, store, start, show
         self.sent = 0
+        self.matched = 0
         self.killed_pid = 0
         self.killed_epoch = 0
         self.killed_s = 0.0
@@ -75,12 +76,12 @@ class Watcher:
             and beat.batch_id is not None
         ):
             self.back_after_s = time.monotonic() - self.killed_s
-        done = sum(
+        self.matched = sum(
             max(0, beat.offsets.get(topic, {}).get(str(partition), 0) - begin)
             for topic, partitions in self.start.items()
             for partition, begin in partitions.items()
         )
-        self.show(self.sent, done, self._word(beat))
+        self.show(self.sent, self.matched, self._word(beat))
 
     def kill(self) -> None:
         """Kill the matcher with no chance to clean up.
@@ -130,8 +131,7 @@ def run(
         roles: dict[str, str] = dict(zip(ROLES, topics, strict=True))
         send(stream, publisher, roles, rate=rate, advance=_killing_at(watcher, options))
     sent_s = time.monotonic() - started_s
-    if not watcher.killed_pid:
-        watcher.kill()
+    _kill_at_last(watcher)
     _wait(settings, where, store, watcher)
     matched_s = time.monotonic() - started_s
     ends = end_offsets(where.bootstrap_servers, where.kafka_client, topics)
@@ -156,10 +156,22 @@ def _killing_at(watcher: Watcher, options: GeneratorOptions) -> Callable[[int], 
 
     def advance(count: int) -> None:
         watcher.advance(count)
-        if not watcher.killed_pid and watcher.sent >= kill_at:
+        if not watcher.killed_pid and watcher.sent >= kill_at and watcher.matched:
             watcher.kill()
 
     return advance
+
+
+def _kill_at_last(watcher: Watcher) -> None:
+    """Kill the matcher if it has not happened yet: as soon as it has committed something."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not watcher.killed_pid:
+        watcher.look()
+        if watcher.matched:
+            watcher.kill()
+        elif time.monotonic() > deadline_s:
+            raise OrdersError(f"The matcher committed nothing within {PATIENCE_S:.0f} s.", "See `orders status`.")
+        time.sleep(LOOK_S)
 
 
 def _wait(settings: Settings, where: Endpoints, store: Store, watcher: Watcher) -> None:
