@@ -1,17 +1,17 @@
 """Every error that the platform raises on purpose.
 
-    OrdersError                 what happened, and what to do
-    ├── UsageError              the command line is wrong (exit status 2)
-    │   └── SettingsError       a setting is unknown or has a value that it can't have
-    ├── MissingDependency       Java, mongod or a jar is not there
-    ├── StackError              a process of the local platform does not start, stop or run
-    ├── ServiceUnavailable      Kafka or MongoDB can't be reached
-    ├── StoreError              MongoDB refused a read or a write
-    │   ├── RetryableStoreError     trying again may help, and is safe
-    │   ├── FatalStoreError         trying again will not help
-    │   └── UnknownOutcome          the write may have happened; merging makes trying again safe
-    ├── CheckpointError         a checkpoint is damaged or was made with another layout
-    └── Deposed                 a later epoch holds the lease
+OrdersError                 what happened, and what to do
+├── UsageError              the command line is wrong (exit status 2)
+│   └── SettingsError       a setting is unknown or has a value that it can't have
+├── MissingDependency       Java, mongod or a jar is not there
+├── StackError              a process of the local platform does not start, stop or run
+├── ServiceUnavailable      Kafka or MongoDB can't be reached
+├── StoreError              MongoDB refused a read or a write
+│   ├── RetryableStoreError     trying again may help, and is safe
+│   ├── FatalStoreError         trying again will not help
+│   └── UnknownOutcome          the write may have happened; merging makes trying again safe
+├── CheckpointError         a checkpoint is damaged or was made with another layout
+└── Deposed                 a later epoch holds the lease
 """
 
 from typing import ClassVar

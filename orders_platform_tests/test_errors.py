@@ -28,7 +28,7 @@ def test_the_picture_shows_every_class_under_its_parent() -> None:
     drawn: dict[int, str] = {}
     pictured: dict[str, str] = {}
     for line in errors.__doc__.splitlines():
-        found = re.match(r"    ([│├└─ ]*)([A-Z]\w+)", line)
+        found = re.match(r"([│├└─ ]*)([A-Z]\w+)  ", line)
         if found:
             depth = len(found[1]) // 4
             drawn[depth] = found[2]

@@ -1,6 +1,7 @@
 """The entry point: `orders COMMAND`. A command's module is imported only when that command is called or asked about."""
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -35,6 +36,7 @@ COMMANDS = {
     "config": ("settings", "Show every setting and where its value comes from."),
     "completion": ("settings", "Print the completion script of a shell."),
 }
+_SYSTEM_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 INTERRUPTED = 130
 BROKEN_PIPE = 1  # as click ends a command whose reader left while it wrote
 
@@ -111,6 +113,8 @@ class Commands(click.Group):
             status = INTERRUPTED
         except BrokenPipeError:
             status = _closed_output()
+        except OSError as error:
+            status = _refused_by_system(error) if error.errno in _SYSTEM_REFUSALS else _unexpected(error)
         except Exception as error:  # the last net: whatever comes here is a defect
             status = _unexpected(error)
         sys.exit(status if isinstance(status, int) else 0)
@@ -143,6 +147,12 @@ def _closed_output() -> int:
     # The interpreter flushes standard output once more on its way out; let that go nowhere.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
+
+
+def _refused_by_system(error: OSError) -> int:
+    place = f" ({error.filename})" if error.filename else ""
+    _say(f"Error: The system refused: {error.strerror}{place}.", "Free or repair the disk, or choose another place.")
+    return 1
 
 
 def _unexpected(error: Exception) -> int:

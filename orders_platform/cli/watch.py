@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -117,9 +118,16 @@ def _matcher(frame: Frame) -> str:
     rate = "-" if frame.messages_rate is None else f"{frame.messages_rate:,.0f}/s"
     last: dict[str, Any] = beat.last
     batch = "none yet" if beat.batch_id is None else f"{beat.batch_id} ({last.get('duration_ms', 0):,} ms)"
+    oldest_ms = last.get("oldest_time_ms")
+    waited = (
+        ""
+        if oldest_ms is None or beat.committed_at_ms is None
+        else f"{(beat.committed_at_ms - oldest_ms) / 1000:.1f} s"
+    )
     return (
         f"matcher {state}  epoch {beat.epoch}  last batch {batch}  [bold]{rate}[/]  "
-        f"behind [bold]{behind}[/]  messages since start {beat.counts.get('messages', 0):,}"
+        f"behind [bold]{behind}[/]  oldest of the last batch waited {waited or '-'}  "
+        f"messages since start {beat.counts.get('messages', 0):,}"
     )
 
 
@@ -137,11 +145,13 @@ def run(store: Store, *, once: bool) -> None:
     if once or not out.is_terminal:
         out.print(draw(frame))
         return
-    with Live(draw(frame), console=out, screen=True, auto_refresh=False) as live:
+    # Ctrl-C is how one leaves, so it is no failure.
+    with suppress(KeyboardInterrupt), Live(draw(frame), console=out, screen=True, auto_refresh=False) as live:
         while True:
+            live.refresh()
             time.sleep(_REFRESH_S)
             try:
                 frame, trouble = watcher.look(), ""
             except StoreError as error:
                 trouble = f"[red]{escape(error.what)}[/]"
-            live.update(Group(draw(frame), trouble), refresh=True)
+            live.update(Group(draw(frame), trouble))

@@ -3,6 +3,11 @@
 import csv
 import io
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -413,3 +418,22 @@ def test_watch_counts_a_collection_only_as_often_as_that_is_cheap(store: Store) 
     deliver(store, placed("o"))
     seen_after = next(number for number in range(100) if watcher.look().statuses)
     assert 15 <= seen_after <= 25
+
+
+@pytest.mark.services
+def test_watch_draws_again_on_a_terminal_until_it_is_interrupted(store: Store) -> None:
+    command = [sys.executable, "-m", "orders_platform.cli.main", "watch"]
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"}
+    ) as it:
+        os.close(terminal)
+        seen = b""
+        while b"No matcher" not in seen:
+            seen += os.read(screen, 65536)
+        deliver(store, paid("late-comer"), clock_ms=DEADLINE_MS + 1)
+        while b"late-comer" not in seen:
+            seen += os.read(screen, 65536)
+        it.send_signal(signal.SIGINT)
+        assert it.wait(timeout=30) == 0
+    os.close(screen)

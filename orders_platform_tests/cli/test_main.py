@@ -1,5 +1,6 @@
 """The command line as a whole: start-up, errors as sentences, exit statuses, help, completion."""
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -134,6 +135,24 @@ def test_a_defect_is_told_even_if_the_home_can_not_be_written(
     assert str(tmp_path / "elsewhere") in invoke("doctor").stderr
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     assert "could not be written" in invoke("doctor").stderr
+
+
+def test_a_full_disk_is_no_defect(failing: click.Command) -> None:
+    vars(failing)["error"] = OSError(errno.ENOSPC, "No space left on device", "/some/file")
+    done = invoke("doctor")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: The system refused: No space left on device (/some/file).\nFree")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_result_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "events").write_bytes(b'{"event_id":"e","type":"order_cancelled","order_id":"o","occurred_at":0}')
+    command = [sys.executable, "-m", "orders_platform.cli.main", "fold", str(tmp_path / "events")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_debugging_shows_the_traceback(failing: click.Command, monkeypatch: pytest.MonkeyPatch) -> None:
