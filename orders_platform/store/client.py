@@ -1,6 +1,7 @@
 """The connection to MongoDB, with the guarantees that every writer of this package relies on."""
 
 import os
+import warnings
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -88,8 +89,10 @@ def connect(uri: str, database: str, *, timeout_s: float = 5.0) -> Store:
     try:
         given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
         options = {name: value for name, value in defaults.items() if name.lower() not in given}
-        return Store(MongoClient(uri, **options), database)
-    except (PyMongoError, ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # the driver would drop an option that it can't read
+            return Store(MongoClient(uri, **options), database)
+    except (PyMongoError, ValueError, TypeError, UserWarning) as error:
         # Without its cause: the driver's text may repeat parts of the URI, and with them a password.
         raise bad_uri(type(error).__name__) from None
 

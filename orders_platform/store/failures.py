@@ -47,9 +47,12 @@ _PASSING_CODES = frozenset(
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
         WRITE_CONFLICT,
+        94,  # NotYetInitialized
+        133,  # FailedToSatisfyReadPreference
         134,  # ReadConcernMajorityNotAvailableYet
         189,  # PrimarySteppedDown
         202,  # NetworkInterfaceExceededTimeLimit
+        211,  # KeyNotFound: just started, its keys for cluster times are not loaded yet
         225,  # TransactionTooOld
         239,  # SnapshotTooOld
         244,  # TransactionAborted

@@ -10,10 +10,7 @@ the alternatives cost: docs/decisions/0002-store-writes.md.
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from operator import is_
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from bson.raw_bson import RawBSONDocument
@@ -23,18 +20,18 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from orders_platform.errors import RetryableStoreError, UnknownOutcome
-from orders_platform.events import Event
-from orders_platform.matching import Document, Rules, View, fold, union
-from orders_platform.matching.status import PENDING_STATUSES
+from orders_platform.matching import Rules
 from orders_platform.store import abandoned, documents
 from orders_platform.store.client import DURABLE, FAST_CODEC, Store
 from orders_platform.store.documents import Arrival, Stored
 from orders_platform.store.failures import DUPLICATE_KEY, WRITE_CONFLICT, sorted_error
+from orders_platform.store.plan import Change, Known, Merged, plan
 
 __all__ = ["Arrival", "Change", "Known", "Merged", "merge"]
 
 CHUNK_ORDERS = 2_000
 CHUNK_EVENTS = 20_000  # bounds a transaction, and its memory, where orders are large
+READ_EVENTS = 50_000  # the same for what we did not know of before we read it
 COMMAND_BYTES = 12 << 20  # MongoDB takes commands of up to 16 MB
 AWAY_S = 30.0  # how long MongoDB may be away before we give up
 CONFLICT_S = 90.0  # longer than MongoDB lets an abandoned transaction stand in the way (60 s and its half)
@@ -42,44 +39,6 @@ ABANDONED_S = 3.0  # a transaction that has waited so long for its client has lo
 _PAUSE_S = 0.01
 _PAUSE_MAX_S = 1.0
 _SNAPSHOT = ReadConcern("snapshot")
-
-
-class Known(msgspec.Struct):
-    """What one place believes to be stored of an order; it may be stale.
-
-    `open` says that the order still waits for its money or its placement. `figures` is the fingerprint of the stored
-    figures: it shows whether a clock or other rules would change them.
-    """
-
-    version: int
-    view: View
-    open: bool
-    figures: bytes
-
-
-class Change(NamedTuple):
-    """What is to be merged into one order: what we believe is stored, if anything, and the events delivered for it.
-
-    Without arrivals the order is only judged again by the clock.
-    """
-
-    order_id: str
-    known: Known | None
-    arrivals: Sequence[Arrival]
-
-
-class Merged(msgspec.Struct):
-    """What became of changes: each order's new state, arrivals beyond the bound of events, and counts of orders.
-
-    `conflicts` counts orders that another writer had moved, once for each time.
-    """
-
-    known: dict[str, Known]
-    refused: list[Arrival]
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    conflicts: int = 0
 
 
 def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) -> Merged:
@@ -101,6 +60,8 @@ def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) 
         except _ConflictError:
             merged.conflicts += len(chunk.changes)
             waiting.extendleft(reversed(_after_conflict(store, chunk)))
+        except _TooLargeError:
+            waiting.extendleft(reversed(_halves(chunk)))
         except (RetryableStoreError, UnknownOutcome):
             again = _after_failure(chunk)
             if again is None:
@@ -113,23 +74,16 @@ class _ConflictError(Exception):
     """Another writer changed one of the documents after our snapshot."""
 
 
+class _TooLargeError(Exception):
+    """The stored documents of a chunk hold more events than we want in memory at once."""
+
+
 class _Chunk(msgspec.Struct):
     """Changes for one transaction, how often it failed, and since when (monotonic seconds)."""
 
     changes: Sequence[Change]
     failures: int = 0
     since_s: float = 0.0
-
-
-class _Plan(msgspec.Struct):
-    """What one transaction is to write, and what holds once it is committed."""
-
-    inserts: list[RawBSONDocument]
-    updates: list[RawBSONDocument]
-    merged: Merged
-    clock_ms: int
-    now_ms: int
-    rules: Rules
 
 
 def _chunks(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
@@ -160,8 +114,13 @@ def _after_conflict(store: Store, chunk: _Chunk) -> list[_Chunk]:
     if time.monotonic() - since_s > ABANDONED_S:
         abandoned.end_transactions(store, ABANDONED_S)
     _pause(failures)
+    return _halves(_Chunk(chunk.changes, failures, since_s))
+
+
+def _halves(chunk: _Chunk) -> list[_Chunk]:
     half = (len(chunk.changes) + 1) // 2
-    return [_Chunk(part, failures, since_s) for part in (chunk.changes[:half], chunk.changes[half:]) if part]
+    parts = (chunk.changes[:half], chunk.changes[half:])
+    return [_Chunk(part, chunk.failures, chunk.since_s) for part in parts if part]
 
 
 def _after_failure(chunk: _Chunk) -> _Chunk | None:
@@ -187,20 +146,21 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
 
     Raises:
         _ConflictError: another writer got there first; nothing was written.
+        _TooLargeError: it must be done in smaller parts; nothing was written.
     """
     try:
         with store.session() as session:
             _begin(session)
             stored = _read(store, changes, session)
-            plan = _plan(changes, stored, clock_ms, rules)
-            _run(store, session, "insert", "documents", plan.inserts)
-            _run(store, session, "update", "updates", plan.updates)
+            planned = plan(changes, stored, clock_ms, time.time_ns() // 1_000_000, rules)
+            _run(store, session, "insert", "documents", planned.inserts)
+            _run(store, session, "update", "updates", planned.updates)
             _commit(session)
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
             raise _ConflictError from error
         raise sorted_error(error, writing=False) from error
-    _add(merged, plan.merged)
+    merged.add(planned.merged)
 
 
 def _begin(session: ClientSession) -> None:
@@ -224,74 +184,14 @@ def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> di
                 found[document["_id"]] = int(document["version"])
     others = [change.order_id for change in changes if change.order_id not in found]
     if others:
+        events = 0
         orders = store.orders.with_options(FAST_CODEC)
         for document in orders.find({"_id": {"$in": others}}, documents.STORED_FIELDS, session=session):
-            found[document["_id"]] = documents.stored(document)
+            read = found[document["_id"]] = documents.stored(document)
+            events += len(read.view.events)
+            if events > READ_EVENTS and len(changes) > 1:
+                raise _TooLargeError
     return found
-
-
-def _plan(changes: Sequence[Change], stored: dict[str, int | Stored], clock_ms: int, rules: Rules) -> _Plan:
-    plan = _Plan([], [], Merged({}, []), clock_ms, time.time_ns() // 1_000_000, rules)
-    for change in changes:
-        _plan_order(plan, change, stored.get(change.order_id))
-    return plan
-
-
-def _plan_order(plan: _Plan, change: Change, stored: int | Stored | None) -> None:
-    order_id, known, arrivals = change
-    merged, clock_ms = plan.merged, plan.clock_ms
-    events: Iterable[Event] = [arrival.event for arrival in arrivals]
-    version, base = 0, None
-    if isinstance(stored, int):
-        version, base = stored, cast("Known", known).view
-    else:
-        if stored is not None:
-            version, base = stored.version, stored.view
-        if known is not None:
-            merged.conflicts += 1
-            events = chain(known.view.events, events)
-            clock_ms = max(clock_ms, known.view.clock_ms)
-    view, added, refused = union(base, events, clock_ms)
-    if not view.events:
-        return  # a document that vanished before it was judged again
-    if refused:
-        too_many = frozenset(refused)
-        merged.refused += [arrival for arrival in arrivals if arrival.event in too_many]
-    document = fold(order_id, view.events, view.clock_ms, plan.rules, view.overflow)
-    figures = documents.figures(document)
-    fingerprint = documents.fingerprint(figures)
-    if base is not None and not added and _stands(stored, known, document, fingerprint):
-        merged.unchanged += 1
-        view = base
-    else:
-        version += 1
-        times = {"clock_ms": view.clock_ms, "now_ms": plan.now_ms}
-        encoded = _encoded(added, arrivals)
-        if base is None:
-            merged.inserted += 1
-            plan.inserts.append(documents.new_document(order_id, figures, encoded, **times))
-        else:
-            merged.updated += 1
-            plan.updates.append(documents.update_statement(order_id, figures, encoded, version, **times))
-    merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
-
-
-def _stands(stored: int | Stored | None, known: Known | None, document: Document, fingerprint: bytes) -> bool:
-    """Return whether the stored figures are those of `document`, which has the same events."""
-    if isinstance(stored, Stored):
-        return stored.judgement == documents.judgement(document)
-    return known is not None and known.figures == fingerprint
-
-
-def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival]) -> list[bytes]:
-    """Return the added events as subdocuments with the coordinates of their first delivery."""
-    if len(added) == len(arrivals) and all(map(is_, added, [arrival.event for arrival in arrivals])):
-        return [documents.event_bytes(*arrival) for arrival in arrivals]
-    first: dict[Event, Arrival] = {}
-    for arrival in arrivals:
-        first.setdefault(arrival.event, arrival)
-    # An event that only our belief held, of a document that has vanished, has lost its coordinates.
-    return [documents.event_bytes(*first[event]) if event in first else documents.event_bytes(event) for event in added]
 
 
 def _run(store: Store, session: ClientSession, command: str, field: str, statements: Sequence[RawBSONDocument]) -> None:
@@ -316,12 +216,3 @@ def _by_size(statements: Sequence[RawBSONDocument]) -> Iterator[Sequence[RawBSON
         size += length
     if start < len(statements):
         yield statements[start:]
-
-
-def _add(merged: Merged, more: Merged) -> None:
-    merged.known.update(more.known)
-    merged.refused += more.refused
-    merged.inserted += more.inserted
-    merged.updated += more.updated
-    merged.unchanged += more.unchanged
-    merged.conflicts += more.conflicts

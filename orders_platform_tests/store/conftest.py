@@ -11,6 +11,8 @@ from orders_platform.store.client import Store, connect
 @pytest.fixture
 def store(database: tuple[str, str]) -> Iterator[Store]:
     store = connect(*database)
-    schema.migrate(store)
-    yield store
-    store.close()
+    try:
+        schema.migrate(store)
+        yield store
+    finally:
+        store.close()

@@ -32,7 +32,14 @@ def test_options_in_the_uri_win() -> None:
 
 
 def test_a_bad_uri_is_refused_without_repeating_it() -> None:
-    for uri in ("mongodb://user:hunter2@@@", "http://user:hunter2@db", "mongodb://user:hunter2@db:port", ""):
+    for uri in (
+        "mongodb://user:hunter2@@@",
+        "http://user:hunter2@db",
+        "mongodb://user:hunter2@db:port",
+        "mongodb://user:hunter2@db/?maxPoolSize=many",
+        "mongodb://user:hunter2@db/?tls=hunter2",
+        "",
+    ):
         with pytest.raises(FatalStoreError, match="ORDERS_MONGO__URI") as raised:
             connect(uri, "db")
         assert "hunter2" not in str(raised.value)

@@ -58,7 +58,31 @@ TABLE: list[tuple[Exception, type[StoreError], type[StoreError]]] = [
     (labelled(OperationFailure(SECRET, 91), "RetryableWriteError"), RetryableStoreError, RetryableStoreError),
     *[
         (OperationFailure(SECRET, code), RetryableStoreError, RetryableStoreError)
-        for code in (6, 7, 24, 46, 50, 89, 91, 112, 189, 246, 251, 262, 290, 9001, 10107, 11600, 11602, 13435, 13436)
+        for code in (
+            6,
+            7,
+            24,
+            46,
+            50,
+            89,
+            91,
+            94,
+            112,
+            133,
+            134,
+            189,
+            211,
+            246,
+            251,
+            262,
+            290,
+            9001,
+            10107,
+            11600,
+            11602,
+            13435,
+            13436,
+        )
     ],
     (OperationFailure(SECRET, 14031), RetryableStoreError, RetryableStoreError),  # disk full: there may be room again
     (bulk([112, 112]), RetryableStoreError, RetryableStoreError),

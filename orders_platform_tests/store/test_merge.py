@@ -1,6 +1,7 @@
 """Merging into a real MongoDB: what is stored equals the oracle's fold of everything delivered, however it came."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,30 @@ def test_huge_orders_do_not_keep_their_neighbours_waiting(store: Store, monkeypa
     assert (merged.updated, len(merged.refused)) == (3030, 30)
     rows = {row["order_id"]: row["status"] for row in exported(store)}
     assert [rows[f"o-{number}"] for number in range(3000)] == ["matched"] * 3000
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_large_stored_orders_are_read_a_few_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, believed: bool
+) -> None:
+    changes = [change(*[paid(f"o-{number}", at) for at in range(100)]) for number in range(20)]
+    stale = merge(store, changes, CLOCK_MS, RULES).known
+    merge(store, [change(paid(f"o-{number}", 100)) for number in range(20)], CLOCK_MS, RULES)
+    monkeypatch.setattr(merging, "READ_EVENTS", 300)
+    reads: list[int] = []
+    original = merging.plan
+
+    def counting(part: Any, found: dict[str, Any], *given: Any) -> Any:
+        reads.append(len(found))
+        return original(part, found, *given)
+
+    monkeypatch.setattr(merging, "plan", counting)
+    known = stale if believed else {}
+    changes = [change(placed(f"o-{number}"), known=known.get(f"o-{number}")) for number in range(20)]
+    assert merge(store, changes, CLOCK_MS, RULES).updated == 20
+    assert max(reads) <= 3
+    assert sum(reads) == 20
+    assert {row["event_count"] for row in exported(store)} == {102}
 
 
 def test_chunks_are_bounded_in_orders_and_events_and_lose_nothing() -> None:

@@ -100,7 +100,7 @@ def test_a_writer_that_comes_between_reading_and_writing_is_noticed(
     order_ids = [f"o-{number:03}" for number in range(100)]
     known = merge(store, [change(placed(o)) for o in order_ids[:stored_before]], CLOCK_MS, RULES).known
     other = connect(*database)
-    original, interruptions = merging._plan, []
+    original, interruptions = merging.plan, []
 
     def interrupted(*given: Any) -> Any:
         plan = original(*given)
@@ -109,7 +109,7 @@ def test_a_writer_that_comes_between_reading_and_writing_is_noticed(
             merge(other, [change(paid(o, 1)) for o in order_ids[40:60]], CLOCK_MS, RULES)
         return plan
 
-    monkeypatch.setattr(merging, "_plan", interrupted)
+    monkeypatch.setattr(merging, "plan", interrupted)
     merged = merge(store, [change(paid(o, 2), known=known.get(o)) for o in order_ids], CLOCK_MS, RULES)
     other.close()
     assert merged.conflicts > 0
@@ -125,7 +125,7 @@ def test_without_the_snapshot_the_same_interruption_loses_an_event(
     """The switch: outside of a transaction the steps of the test above store figures that leave an event out."""
     known = merge(store, [change(placed("o"))], CLOCK_MS, RULES).known
     other = connect(*database)
-    original, interruptions = merging._plan, []
+    original, interruptions = merging.plan, []
 
     def interrupted(*given: Any) -> Any:
         plan = original(*given)
@@ -143,7 +143,7 @@ def test_without_the_snapshot_the_same_interruption_loses_an_event(
         def __exit__(self, *_: object) -> None:
             return None
 
-    monkeypatch.setattr(merging, "_plan", interrupted)
+    monkeypatch.setattr(merging, "plan", interrupted)
     monkeypatch.setattr(merging, "_begin", lambda session: None)
     monkeypatch.setattr(merging, "_commit", lambda session: None)
     monkeypatch.setattr(store, "session", Loose)

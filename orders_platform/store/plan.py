@@ -1,0 +1,140 @@
+"""What a chunk of changes makes of what is stored: pure, so that a transaction can be done again from the start."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import is_
+from typing import NamedTuple, cast
+
+import msgspec
+from bson.raw_bson import RawBSONDocument
+
+from orders_platform.events import Event
+from orders_platform.matching import Document, Rules, View, fold, union
+from orders_platform.matching.status import PENDING_STATUSES
+from orders_platform.store import documents
+from orders_platform.store.documents import Arrival, Stored
+
+
+class Known(msgspec.Struct, gc=False):
+    """What one place believes to be stored of an order; it may be stale.
+
+    `open` says that the order still waits for its money or its placement. `figures` is the fingerprint of the stored
+    figures: it shows whether a clock or other rules would change them.
+    """
+
+    version: int
+    view: View
+    open: bool
+    figures: bytes
+
+
+class Change(NamedTuple):
+    """What is to be merged into one order: what we believe is stored, if anything, and the events delivered for it.
+
+    Without arrivals the order is only judged again by the clock.
+    """
+
+    order_id: str
+    known: Known | None
+    arrivals: Sequence[Arrival]
+
+
+class Merged(msgspec.Struct):
+    """What became of changes: each order's new state, arrivals beyond the bound of events, and counts of orders.
+
+    `conflicts` counts orders that another writer had moved, once for each time.
+    """
+
+    known: dict[str, Known]
+    refused: list[Arrival]
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+
+    def add(self, more: "Merged") -> None:
+        """Take over what became of more changes, of other orders."""
+        self.known.update(more.known)
+        self.refused += more.refused
+        self.inserted += more.inserted
+        self.updated += more.updated
+        self.unchanged += more.unchanged
+        self.conflicts += more.conflicts
+
+
+class Plan(msgspec.Struct):
+    """What one transaction is to write, and what holds once it is committed."""
+
+    inserts: list[RawBSONDocument]
+    updates: list[RawBSONDocument]
+    merged: Merged
+    clock_ms: int
+    now_ms: int
+    rules: Rules
+
+
+def plan(
+    changes: Sequence[Change], stored: Mapping[str, int | Stored], clock_ms: int, now_ms: int, rules: Rules
+) -> Plan:
+    """Return what to write. `stored` has, by order id, the version where it is as believed, else what is stored."""
+    made = Plan([], [], Merged({}, []), clock_ms, now_ms, rules)
+    for change in changes:
+        _plan_order(made, change, stored.get(change.order_id))
+    return made
+
+
+def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None:
+    order_id, known, arrivals = change
+    merged, clock_ms = plan.merged, plan.clock_ms
+    events: Iterable[Event] = [arrival.event for arrival in arrivals]
+    version, base = 0, None
+    if isinstance(stored, int):
+        version, base = stored, cast("Known", known).view
+    else:
+        if stored is not None:
+            version, base = stored.version, stored.view
+        if known is not None:
+            merged.conflicts += 1
+            events = chain(known.view.events, events)
+            clock_ms = max(clock_ms, known.view.clock_ms)
+    view, added, refused = union(base, events, clock_ms)
+    if not view.events:
+        return  # a document that vanished before it was judged again
+    if refused:
+        too_many = frozenset(refused)
+        merged.refused += [arrival for arrival in arrivals if arrival.event in too_many]
+    document = fold(order_id, view.events, view.clock_ms, plan.rules, view.overflow)
+    figures = documents.figures(document)
+    fingerprint = documents.fingerprint(figures)
+    if base is not None and not added and _stands(stored, known, document, fingerprint):
+        merged.unchanged += 1
+        view = base
+    else:
+        version += 1
+        times = {"clock_ms": view.clock_ms, "now_ms": plan.now_ms}
+        encoded = _encoded(added, arrivals)
+        if base is None:
+            merged.inserted += 1
+            plan.inserts.append(documents.new_document(order_id, figures, encoded, **times))
+        else:
+            merged.updated += 1
+            plan.updates.append(documents.update_statement(order_id, figures, encoded, version, **times))
+    merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
+
+
+def _stands(stored: int | Stored | None, known: Known | None, document: Document, fingerprint: bytes) -> bool:
+    """Return whether the stored figures are those of `document`, which has the same events."""
+    if isinstance(stored, Stored):
+        return stored.judgement == documents.judgement(document)
+    return known is not None and known.figures == fingerprint
+
+
+def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival]) -> list[bytes]:
+    """Return the added events as subdocuments with the coordinates of their first delivery."""
+    if len(added) == len(arrivals) and all(map(is_, added, [arrival.event for arrival in arrivals])):
+        return [documents.event_bytes(*arrival) for arrival in arrivals]
+    first: dict[Event, Arrival] = {}
+    for arrival in arrivals:
+        first.setdefault(arrival.event, arrival)
+    # An event that only our belief held, of a document that has vanished, has lost its coordinates.
+    return [documents.event_bytes(*first[event]) if event in first else documents.event_bytes(event) for event in added]
