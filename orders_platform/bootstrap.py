@@ -73,7 +73,7 @@ def _find_uv(lock: Path) -> Path | None:
     program = folder / "bin" / "uv"
     if _works(program):
         return program
-    if not _has_pip() and (sys.prefix != sys.base_prefix or not _apt_install("python3-pip")):
+    if not _has_pip() and (sys.prefix != sys.base_prefix or not apt_install("python3-pip")):
         return None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _install_with_pip(python: str, environment: Path, build: Path, lock: Path, p
     _say("Installing with pip.")
     make = [python, "-m", "venv", "--clear", environment]
     # Debian splits it from Python.
-    if not _run(make) and not (_apt_install(f"python3.{sys.version_info.minor}-venv", "python3-venv") and _run(make)):
+    if not _run(make) and not (apt_install(f"python3.{sys.version_info.minor}-venv", "python3-venv") and _run(make)):
         raise SetUpError(f"{environment} can't be made. Install Python's venv (Debian and Ubuntu: python3-venv).")
     # Without dependencies: a lock is a whole closure, and pip can't match its pins with extras.
     flags = [*_PIP, "--no-deps", "--no-build-isolation"]
@@ -137,21 +137,29 @@ def _works(program: Path) -> bool:
         return False
 
 
-def _apt_install(*packages: str) -> bool:
-    """Install the first of these packages that there is, if we may; say whether it worked."""
+def apt_install(*packages: str) -> bool:
+    """Install the first of these Debian packages that there is, if this is root and apt-get is there.
+
+    Says whether it worked.
+    """
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         return False
     _say(f"Installing {packages[0]} with apt-get.")
+    install = ["install", "-y", "-qq", "--no-install-recommends"]
+    _run_apt([apt, "update", "-qq"])
+    return any(_run_apt([apt, *install, package]) for package in packages)
+
+
+def _run_apt(command: Sequence[str]) -> bool:
+    # What it does well is said on standard output, what it can't do on standard error.
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run([apt, "update", "-q"], env=env)
-    install = [apt, "install", "-y", "-q", "--no-install-recommends"]
-    return any(_run([*install, package], env=env) for package in packages)
+    return subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def _run(command: Sequence[str | Path], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> bool:
+def _run(command: Sequence[str | Path], *, cwd: Path | None = None) -> bool:
     """Run a step with its output on standard error, where a person sees progress; say whether it worked."""
-    visible = {name: value for name, value in (env or os.environ).items() if name != "VIRTUAL_ENV"}
+    visible = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     return subprocess.run(command, env=visible, cwd=cwd, stdout=sys.stderr, check=False).returncode == 0
 
 

@@ -109,15 +109,20 @@ def _format(home: Path, command: list[str | Path]) -> None:
     with tempfile.TemporaryDirectory(prefix="data.new-", dir=home / NAME, ignore_cleanup_errors=True) as scratch:
         fresh, config = Path(scratch) / "data", Path(scratch) / "format.properties"
         config.write_text(_properties(fresh, 1, 2))
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = [str(part) for part in (*command, "format", "-t", cluster, "-c", config)]
+        arguments = [str(part) for part in (*command, "format", "-t", _cluster_id(), "-c", config)]
         done = subprocess.run(arguments, env=processes.environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StackError(
                 f"Kafka's storage can't be made: {_telling(done.stderr or done.stdout)}.",
-                "Free the disk and try again.",
+                "Free or repair the disk that the home is on, and try again.",
             )
         fresh.replace(data)
+
+
+def _cluster_id() -> str:
+    """Return a new id in Kafka's form, which must not look like an option: one in 64 would begin with a dash."""
+    drawn = iter(lambda: urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), "")
+    return next(text for text in drawn if not text.startswith("-"))
 
 
 def _telling(output: str) -> str:

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from orders_platform.bootstrap import apt_install
 from orders_platform.errors import MissingDependency
 
 VERSION_MIN = 17
@@ -72,17 +72,6 @@ def java_version(java: Path) -> int | None:
         return None
     found = re.search(r'version "(?:1\.)?([0-9]+)', shown.stderr)
     return int(found[1]) if found else None
-
-
-def apt_install(package: str) -> bool:
-    """Install a Debian package, if we are root and apt-get is there; say whether it worked."""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        return False
-    print(f"Installing {package} with apt-get ...", file=sys.stderr)  # noqa: T201 - minutes may pass in silence
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    steps = ([apt, "update", "-q"], [apt, "install", "-y", "-q", "--no-install-recommends", package])
-    return all([subprocess.run(step, env=env, stdout=sys.stderr, check=False).returncode == 0 for step in steps][-1:])
 
 
 def _candidates() -> Iterator[Path]:

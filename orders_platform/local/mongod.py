@@ -6,10 +6,10 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from orders_platform.bootstrap import apt_install
 from orders_platform.errors import MissingDependency, ServiceUnavailable, StackError
 from orders_platform.local import home as homes
 from orders_platform.local import processes
-from orders_platform.local.java import apt_install
 from orders_platform.store import admin
 
 NAME = "mongo"
