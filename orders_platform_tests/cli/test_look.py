@@ -417,7 +417,7 @@ def test_watch_counts_a_collection_only_as_often_as_that_is_cheap(store: Store) 
     assert watcher.look().statuses == {}
     deliver(store, placed("o"))
     seen_after = next(number for number in range(100) if watcher.look().statuses)
-    assert 15 <= seen_after <= 25
+    assert 7 <= seen_after <= 12
 
 
 @pytest.mark.services
