@@ -101,10 +101,11 @@ def _begins(begin: str, topics: tuple[str, ...], where: "Endpoints") -> "Positio
 
 
 def _warn_of_other_settings(settings: "Settings", store: Any) -> None:
-    from orders_platform.store.matcher_records import read_heartbeat
+    from orders_platform.store.matcher_records import read_starts
 
-    beat = read_heartbeat(store)
-    if beat is not None and beat.settings_hash != settings.fingerprint():
+    # As its supervisor saw them: the driver itself is handed addresses that the settings may leave open.
+    latest = read_starts(store, limit=1)
+    if latest and latest[-1].settings_hash not in {"", settings.fingerprint()}:
         output.say(
             "The matcher was started with other settings than those of now: `orders matcher restart` takes them."
         )

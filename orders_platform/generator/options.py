@@ -9,10 +9,13 @@ import msgspec
 from orders_platform.errors import UsageError
 from orders_platform.generator.archetypes import ARCHETYPES, PAID
 from orders_platform.matching import Rules
+from orders_platform.times import MAX_MS
 
 DAY_MS = 86_400_000
 # The last event of an order comes at most this long after the order, its payment window left out.
 TAIL_MS = 14 * DAY_MS
+# No event is dated earlier before its order than this.
+LEAD_MS = 600_000
 
 _WINDOW_MS_MIN = 1000
 _ROUNDING = 0.01  # per cent
@@ -44,6 +47,23 @@ class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
     late: float = 1.0
     rules: Rules = Rules()
 
+    def check_times(self) -> None:
+        """Check that every time of the stream can be written.
+
+        Raises:
+            UsageError: the payment window is too short, or an event would lie outside the years 1970 to 9999.
+        """
+        if self.rules.payment_window_ms < _WINDOW_MS_MIN:
+            raise UsageError(
+                "The payment window is shorter than a second, too short to place payments within it.",
+                "Set matching.payment_window to 1s or more.",
+            )
+        last_ms = self.start_ms + self.days * DAY_MS + TAIL_MS + self.rules.payment_window_ms
+        if self.start_ms < LEAD_MS or last_ms > MAX_MS:
+            raise UsageError(
+                "Some events would lie outside the years 1970 to 9999.", "Choose another start, or fewer days."
+            )
+
     def weights(self) -> dict[str, float]:
         """Return the percentage of every archetype, 100 in all.
 
@@ -52,13 +72,8 @@ class GeneratorOptions(msgspec.Struct, frozen=True, kw_only=True):
         fill it in proportion.
 
         Raises:
-            UsageError: the shares can't add up to 100 %, or the settings of matching leave no room for a story.
+            UsageError: the shares can't add up to 100 %, or a story needs a tolerance and there is none.
         """
-        if self.rules.payment_window_ms < _WINDOW_MS_MIN:
-            raise UsageError(
-                "The payment window is shorter than a second, too short to place payments within it.",
-                "Set matching.payment_window to 1s or more.",
-            )
         given = {name: share for name, share in self.shares.items() if share > 0}
         others: dict[str, float] = {}
         for name, archetype in ARCHETYPES.items():

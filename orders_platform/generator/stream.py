@@ -11,11 +11,10 @@ import msgspec
 
 from orders_platform.generator.archetypes import ARCHETYPES
 from orders_platform.generator.case import Case, Expected
-from orders_platform.generator.options import GeneratorOptions
+from orders_platform.generator.options import LEAD_MS, GeneratorOptions
 from orders_platform.generator.poison import POISON
 from orders_platform.generator.shop import CURRENCIES, Clock, placements, price_minor
 
-_LEAD_MS = 600_000  # more than any event is dated before its order
 _OUT_OF_ORDER_MS = 2 * 3_600_000
 _LATE_MS = 48 * 3_600_000
 _AGAIN = b',"delivery":2}'
@@ -57,6 +56,7 @@ class Stream:
         Raises:
             UsageError: the options contradict each other.
         """
+        options.check_times()
         self.counts = Counts()
         self.clock = Clock()
         self._options = options
@@ -80,7 +80,7 @@ class Stream:
             for message in self._deliver(case, key):
                 told += 1
                 heappush(waiting, (message.at_ms, told, message))
-            until_ms = placed_ms - _LEAD_MS
+            until_ms = placed_ms - LEAD_MS
             while waiting and waiting[0][0] < until_ms:
                 yield heappop(waiting)[2]
         while waiting:

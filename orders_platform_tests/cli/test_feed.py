@@ -20,6 +20,7 @@ from orders_platform.cli.main import cli
 from orders_platform.matcher.replaying import Replayed
 from orders_platform.matcher.replaying import replay as put_through
 from orders_platform.matching import Rules
+from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
@@ -121,7 +122,7 @@ class Shop:
             pid_started=0.0,
             state="running",
             code_version="1",
-            settings_hash="other",
+            settings_hash="",
             checkpoint="",
         )
         records.begin_heartbeat(self.store, beat)
@@ -391,7 +392,12 @@ def test_replay_adds_what_is_missing_and_changes_nothing_else(shop: Shop) -> Non
 def test_replay_takes_new_rules(shop: Shop) -> None:
     shop.orders("publish", "-", given=lines(ORDER, {**PAYMENT, "amount_minor": 97}))
     shop.match_everything()
-    shop.begin_matcher()
+    with mock.patch.dict(os.environ, shop.environment, clear=True):
+        started_with = Settings.load().fingerprint()
+    records.add_start(
+        shop.store, records.Start(epoch=1, attempt=1, at_ms=1, reason="a test", settings_hash=started_with)
+    )
+    assert "other settings" not in shop.orders("replay", "--from", "earliest").said
     done = shop.orders("replay", "--from", "earliest", settings={"ORDERS_MATCHING__TOLERANCE_MINOR": "3"})
     assert json.loads(shop.orders("export").output)["status"] == "matched"
     assert "orders matcher restart" in done.said.splitlines()[0]

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from orders_platform.errors import UsageError
+from orders_platform.events import Event, decode
 from orders_platform.generator import GeneratorOptions, Message, Stream
 from orders_platform.generator.archetypes import ARCHETYPES, PAID
 from orders_platform.generator.options import DAY_MS, TAIL_MS, start_in_the_past
 from orders_platform.generator.shop import CURRENCIES, Clock, placements, price_minor
 from orders_platform.matching import Rules
-from orders_platform.times import format_ms
+from orders_platform.times import MAX_MS, format_ms
 
 START_MS = 1_767_571_200_000  # 2026-01-05, a Monday
 OPTIONS = GeneratorOptions(start_ms=START_MS, orders=2000)
@@ -130,6 +131,18 @@ def test_a_story_that_needs_a_tolerance_is_refused_without_one() -> None:
 def test_a_window_too_short_for_payments_is_refused() -> None:
     with pytest.raises(UsageError, match="shorter than a second"):
         Stream(changed(rules=Rules(0, 999)))
+
+
+@pytest.mark.parametrize("start_ms", [0, 599_999, MAX_MS - 21 * DAY_MS])
+def test_times_that_no_event_can_have_are_refused(start_ms: int) -> None:
+    with pytest.raises(UsageError, match="1970 to 9999"):
+        Stream(changed(start_ms=start_ms))
+
+
+def test_the_first_and_the_last_possible_start() -> None:
+    for start_ms in (600_000, MAX_MS - 21 * DAY_MS - OPTIONS.rules.payment_window_ms):
+        stream = Stream(changed(start_ms=start_ms, orders=300, poison=0.0, shares={"payment_first": 30.0}))
+        assert all(isinstance(decode(message.value), Event) for message in stream)
 
 
 def test_what_waits_is_bounded_by_time_not_by_orders() -> None:
