@@ -12,7 +12,11 @@ from orders_platform.errors import CheckpointError
 from spark.checkpoint import LAYOUT_FILE, Checkpoint, bucket_ids, spark_hash
 from spark.source import by_bucket
 
-pytestmark = pytest.mark.spark
+pytestmark = [
+    pytest.mark.spark,
+    # PySpark leaves its own sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 LAYOUT = {"layout": 1, "bucket_ids": [2, 0]}
 
