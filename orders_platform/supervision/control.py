@@ -43,6 +43,7 @@ class Control:
         self._endpoints: Endpoints = endpoints(settings)
         self._store: Store = connect(self._endpoints.mongo_uri, settings.mongo.database)
         self._backend = LocalBackend(settings, self._endpoints)
+        self._asked_ms = 0
 
     def start(self) -> records.Heartbeat:
         """Want the matcher to run, see that a supervisor does, and return its heartbeat once its stream runs.
@@ -133,7 +134,8 @@ class Control:
 
     def _give_up_with_supervisor(self) -> None:
         report = read_report(self._settings.home)
-        if report is not None and report.state == "failed":
+        # What it found before the wish is no answer to it.
+        if report is not None and report.state == "failed" and report.at_ms >= self._asked_ms:
             raise StackError(report.reason, report.fix)
         if find_supervisor(self._settings.home) is None:
             log = processes.log_file(self._settings.home, SUPERVISOR)
@@ -143,6 +145,7 @@ class Control:
         records.set_desired(
             self._store, state=state, reason=reason, restart_token=restart_token, reset_breaker=reset_breaker
         )
+        self._asked_ms = int(time.time() * 1000)
 
 
 def ensure_supervisor(settings: Settings) -> None:
