@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from operator import is_
+from operator import attrgetter, is_
 from typing import NamedTuple, cast
 
 import msgspec
@@ -13,6 +13,8 @@ from orders_platform.matching import Document, Rules, View, fold, union
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
 from orders_platform.store.documents import Arrival, Stored
+
+_event = attrgetter("event")
 
 
 class Known(msgspec.Struct, gc=False):
@@ -86,8 +88,8 @@ def plan(
 def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None:
     order_id, known, arrivals = change
     merged, clock_ms = plan.merged, plan.clock_ms
-    events: Iterable[Event] = [arrival.event for arrival in arrivals]
-    version, base = 0, None
+    events: Iterable[Event] = map(_event, arrivals)
+    version, base, overflow = 0, None, False
     if isinstance(stored, int):
         version, base = stored, cast("Known", known).view
     else:
@@ -96,8 +98,9 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
         if known is not None:
             merged.conflicts += 1
             events = chain(known.view.events, events)
-            clock_ms = max(clock_ms, known.view.clock_ms)
+            clock_ms, overflow = max(clock_ms, known.view.clock_ms), known.view.overflow
     view, added, refused = union(base, events, clock_ms)
+    view.overflow |= overflow
     if not view.events:
         return  # a document that vanished before it was judged again
     if refused:
@@ -111,14 +114,19 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
         view = base
     else:
         version += 1
-        times = {"clock_ms": view.clock_ms, "now_ms": plan.now_ms}
         encoded = _encoded(added, arrivals)
         if base is None:
             merged.inserted += 1
-            plan.inserts.append(documents.new_document(order_id, figures, encoded, **times))
+            plan.inserts.append(
+                documents.new_document(order_id, figures, encoded, clock_ms=view.clock_ms, now_ms=plan.now_ms)
+            )
         else:
             merged.updated += 1
-            plan.updates.append(documents.update_statement(order_id, figures, encoded, version, **times))
+            plan.updates.append(
+                documents.update_statement(
+                    order_id, figures, encoded, version, clock_ms=view.clock_ms, now_ms=plan.now_ms
+                )
+            )
     merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
 
 
@@ -131,7 +139,7 @@ def _stands(stored: int | Stored | None, known: Known | None, document: Document
 
 def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival]) -> list[bytes]:
     """Return the added events as subdocuments with the coordinates of their first delivery."""
-    if len(added) == len(arrivals) and all(map(is_, added, [arrival.event for arrival in arrivals])):
+    if len(added) == len(arrivals) and all(map(is_, added, map(_event, arrivals))):
         return [documents.event_bytes(*arrival) for arrival in arrivals]
     first: dict[Event, Arrival] = {}
     for arrival in arrivals:

@@ -147,6 +147,15 @@ def test_a_document_that_vanished_is_stored_again(store: Store) -> None:
     assert merge(store, [Change("o", None, [])], CLOCK_MS, RULES).known == {}
 
 
+def test_a_document_that_vanished_keeps_its_flag(store: Store) -> None:
+    events = [paid("o", number) for number in range(MAX_EVENTS + 1)]
+    known = merge(store, [change(*events)], CLOCK_MS, RULES).known["o"]
+    store.orders.delete_one({"_id": "o"})
+    again = merge(store, [change(events[0], known=known)], CLOCK_MS, RULES)
+    assert (again.inserted, again.refused, again.known["o"].view) == (1, [], known.view)
+    assert "overflow" in exported(store)[0]["reasons"]
+
+
 def test_text_that_looks_like_a_query_is_only_text(store: Store) -> None:
     texts = ["$method", "$$NOW", "a.b", "$set", "\0$ne\0", "{$gt: 1}", "😀" * 64, ""]
     order_ids = [f"o.{number}:x_y-z" for number in range(len(texts))]
