@@ -7,8 +7,8 @@ The rules, strongest first:
 
 1. What a person wants comes first: stopped means drained, then left alone.
 2. Missing knowledge is no reason to act: while MongoDB or Kafka can't be asked, nothing is started or replaced.
-3. A dead matcher is started: at once after a life that was worth something, else with a growing pause. Five lives in a
-   row that ended at once leave it to a person.
+3. A dead matcher is started: at once after a life that was worth something or a first mishap, else with a growing
+   pause. Five lives in a row that ended at once leave it to a person.
 4. A living matcher is replaced when it was asked for, when its code or settings are no longer ours, or when messages
    wait and it commits nothing. Silence alone says nothing: an idle stream is healthy.
 """
@@ -57,6 +57,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A life this long wipes the slate clean."""
     free_restarts: int = 10
     """Restarts at once between two such lives: one that works for half a minute and dies must not storm either."""
+    free_troubles: int = 1
+    """One life that came to nothing may be chance, such as a kill while it started: it is followed at once, too."""
     breaker_failures: int = 5
     stall_after_ms: int = 60_000
     grace_ms: int = 120_000
@@ -210,7 +212,9 @@ def _when_down(observed: Observed, desired: Desired, history: tuple[Life, ...], 
             f"The matcher ended {fast} times in a row within {policy.worth_something_s:.0f} s and without a batch.",
             "Read the end of its log, mend the cause, then run `orders matcher start`.",
         )
-    until_ms = _down_at_ms(lives[-1], observed, now_ms) + _pause_ms(lives, policy)
+    # From when we saw it ourselves: what is on record may have been written by another clock.
+    down_since_ms = now_ms if observed.down_since_ms is None else observed.down_since_ms
+    until_ms = down_since_ms + _pause_ms(lives, policy)
     if until_ms > now_ms:
         return Wait(until_ms, f"It ended {_times(len(lives))}; attempt {attempt} waits.")
     return Start(attempt, _cause(lives[-1]))
@@ -292,23 +296,20 @@ def _fast_failures(lives: tuple[Life, ...], policy: Policy) -> int:
 
 
 def _pause_ms(lives: tuple[Life, ...], policy: Policy) -> int:
-    """Return the pause before the next start: none after a good life, else doubling, three quarters to all of it."""
+    """Return the pause before the next start: none after a good life or a first mishap, then doubling.
+
+    Of each pause three quarters to all are taken.
+    """
     good = sum(_worth_something(life, policy) for life in lives)
     if _worth_something(lives[-1], policy) and good <= policy.free_restarts:
         return 0
-    troubles = len(lives) - good + max(0, good - policy.free_restarts)
-    doublings = min(troubles - 1, 30)
-    pause_ms = min(policy.first_pause_ms << doublings, policy.longest_pause_ms)
+    troubles = len(lives) - good + max(0, good - policy.free_restarts) - policy.free_troubles
+    if troubles <= 0:
+        return 0
+    pause_ms = min(policy.first_pause_ms << min(troubles - 1, 30), policy.longest_pause_ms)
     # The jitter is drawn from the life that ended: a supervisor that starts anew computes the same pause.
     share = zlib.crc32(f"{lives[-1].epoch}:{lives[-1].attempt}".encode()) / 2**32
     return int(pause_ms * (0.75 + 0.25 * share))
-
-
-def _down_at_ms(life: Life, observed: Observed, now_ms: int) -> int:
-    """Return when it died. A recorded time that lies ahead of the clock is no use, and then our own eyes decide."""
-    seen_ms = now_ms if observed.down_since_ms is None else observed.down_since_ms
-    recorded_ms = life.at_ms + int((life.lived_s or 0.0) * 1000)
-    return min(seen_ms, recorded_ms)
 
 
 def _cause(life: Life) -> str:

@@ -47,6 +47,14 @@ class Backend(Protocol):
         """End the driver and what it started: politely and with time, or at once."""
         ...
 
+    def proved(self, handle: Handle) -> None:
+        """Hear that this driver has committed a batch."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what serves the supervisor alone; the driver is left at work."""
+        ...
+
     def clear_leftovers(self) -> bool:
         """End what a dead driver left behind; say if there was any."""
         ...

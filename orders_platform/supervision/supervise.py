@@ -104,6 +104,7 @@ class Supervisor:
         self._store: Store | None = None
         self._backend: Backend | None = None
         self._last: Handle | None = None
+        self._proved = 0
         self._ending = DIED
         self._said = ""
 
@@ -121,6 +122,8 @@ class Supervisor:
         finally:
             if self._store is not None:
                 self._store.close()
+            if self._backend is not None:
+                self._backend.close()
         self._say("The supervisor ends; the matcher goes on." if self._last else "The supervisor ends.")
 
     def _sleep(self, ended: threading.Event, seconds: float) -> None:
@@ -155,8 +158,10 @@ class Supervisor:
         action = decide(seen, desired, lives(facts), now_ms, self._policy)
         state = matcher_state(seen, desired, action)
         self._report(action, state, facts, now_ms)
-        if seen.committed:
+        if seen.committed and facts.running is not None and facts.running.epoch != self._proved:
+            self._proved = facts.running.epoch
             repair.forget_start_offsets(self._settings.home)
+            backend.proved(facts.running)
         self._last = facts.running
         self._act(action, facts, desired, store, backend, now_ms)
         return TICK_S if state in ("running", "stopped", "failed") else BUSY_TICK_S

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orders_platform.local import processes
@@ -86,8 +87,17 @@ class Platform:
         assert running is not None
         return running.epoch
 
+    def epoch_pid(self) -> int:
+        running = self.backend.find()
+        assert running is not None
+        return running.pid
+
     def _log(self) -> list[str]:
         return [processes.log_tail(self.settings.home, name, 20) for name in ("matcher", "supervisor")]
+
+
+def is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture

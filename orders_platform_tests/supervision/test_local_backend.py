@@ -13,7 +13,7 @@ from orders_platform.local import processes
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.supervision.backends.local import DRIVER, LocalBackend
-from orders_platform_tests.supervision.conftest import Platform, SmallBackend
+from orders_platform_tests.supervision.conftest import Platform, SmallBackend, is_over
 
 URI = "mongodb://someone:canary-in-uri@127.0.0.1:1/"
 WHERE = Endpoints("127.0.0.1:9", URI)
@@ -41,10 +41,6 @@ def child_of(home: Settings) -> psutil.Process:
             return psutil.Process(int(file.read_text()))
         time.sleep(0.1)
     raise AssertionError(processes.log_tail(home.home, "matcher", 20))
-
-
-def is_over(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_driver_is_found_by_another_supervisor_with_its_epoch(home: Settings, backend: LocalBackend) -> None:

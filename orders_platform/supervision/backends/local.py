@@ -5,6 +5,7 @@ Secrets travel in the environment, never in arguments or Spark's configuration, 
 """
 
 import os
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from orders_platform.local.java import find_java, java_home
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import PREFIX, Settings
 from orders_platform.store.matcher_records import Offsets
+from orders_platform.supervision.backends.class_archive import ClassArchive, stop_making
 from orders_platform.supervision.observe import Handle
 
 NAME = "matcher"
@@ -26,6 +28,8 @@ STOP_WAIT_S = 15.0
 REPOSITORY = Path(__file__).resolve().parents[3]
 DRIVER = REPOSITORY / "spark" / "matcher_job.py"
 # One collector thread beside two busy cores, and a smaller process; the compilers stay on, throughput needs them.
+LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+"""Of the small JVM that only puts the command together and is gone in half a second."""
 JAVA_OPTIONS = "-XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -Djava.net.preferIPv4Stack=true"
 
 
@@ -36,6 +40,8 @@ class LocalBackend:
         self._settings = settings
         self._endpoints = endpoints
         self._home = settings.home.resolve()
+        self._java_home: Path | None = None
+        self._archive: ClassArchive | None = None
 
     def submit(self, epoch: int, attempt: int, start_offsets: Offsets | None = None) -> Handle:
         """Start a driver and return at once; whether it works is for its heartbeat to say.
@@ -47,8 +53,10 @@ class LocalBackend:
             StackError: the process can't be started.
         """
         spark_home = _spark_home()
+        self._clear_scratch()
         given = {
-            "JAVA_HOME": str(java_home(find_java())),
+            "JAVA_HOME": str(self._java()),
+            "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
             "SPARK_HOME": str(spark_home),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
@@ -86,6 +94,23 @@ class LocalBackend:
         """
         processes.stop(self._settings.home, NAME, timeout_s=STOP_WAIT_S if drain else 0.0)
 
+    def proved(self, handle: Handle) -> None:
+        """Learn from a driver that has committed: the next one's JVM starts faster.
+
+        Raises:
+            StackError: the process that sees to it can't be started.
+        """
+        if self._archive is not None:
+            self._archive.make(handle.pid)
+
+    def close(self) -> None:
+        """Let go of what serves the supervisor alone; the driver is left at work.
+
+        Raises:
+            StackError: something does not end.
+        """
+        stop_making(self._settings.home)
+
     def clear_leftovers(self) -> bool:
         """Kill what a dead driver left behind: its Python half, PySpark's daemon and workers. Say if there was any.
 
@@ -102,6 +127,18 @@ class LocalBackend:
             "log": str(processes.log_file(self._settings.home, NAME)),
         }
 
+    def _clear_scratch(self) -> None:
+        """Remove what killed drivers left on the disk; nothing of it is ever read again."""
+        for pattern in ("blockmgr-*", "spark-*"):
+            for left in (self._home / "spark").glob(pattern):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _java(self) -> Path:
+        """Return the JAVA_HOME, looked for once: that runs Java, and a restart is in a hurry."""
+        if self._java_home is None:
+            self._java_home = java_home(find_java())
+        return self._java_home
+
     def _command(self, spark_home: Path) -> list[str]:
         scratch = self._home / "spark"
         configuration = {
@@ -113,12 +150,22 @@ class LocalBackend:
             "spark.log.level": "WARN",
             "spark.python.worker.reuse": "true",
         }
+        connector = spark_connector_jars()
+        master = self._settings.matcher.master
+        java_options = JAVA_OPTIONS
+        if master.startswith("local"):
+            # Workers are in this JVM: its class path does, and is what a class archive is made for.
+            jars = ("--driver-class-path", os.pathsep.join(map(str, connector)))
+            self._archive = ClassArchive(self._home, self._java(), [*connector, *spark_home.glob("jars/*.jar")])
+            java_options = " ".join((JAVA_OPTIONS, *self._archive.options()))
+        else:
+            jars = ("--jars", ",".join(map(str, connector)))
         return [
             str(spark_home / "bin" / "spark-submit"),
-            *("--master", self._settings.matcher.master),
+            *("--master", master),
             *("--driver-memory", self._settings.matcher.driver_memory),
-            *("--driver-java-options", JAVA_OPTIONS),
-            *("--jars", ",".join(str(jar) for jar in spark_connector_jars())),
+            *("--driver-java-options", java_options),
+            *jars,
             *(part for name, value in configuration.items() for part in ("--conf", f"{name}={value}")),
             str(DRIVER),
         ]
