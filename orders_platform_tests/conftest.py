@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,12 @@ from orders_platform.local import broker, mongod
 from orders_platform.streams.topics import ensure_topics
 
 _PREFIX = "orders-tests-"
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, and let the commands under test inherit that: a shell starts background jobs deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
