@@ -4,8 +4,12 @@ import difflib
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -92,31 +96,19 @@ class Commands(click.Group):
         **extra: Any,
     ) -> NoReturn:
         """Run the command line and leave the process with its exit status, whatever `standalone_mode` says."""
-        try:
-            status: Any = super().main(
-                args=args,
-                prog_name=prog_name or "orders",
-                complete_var=complete_var,
-                standalone_mode=False,
-                windows_expand_args=windows_expand_args,
-                **extra,
-            )
-            sys.stdout.flush()
-        except OrdersError as error:
-            _say(f"Error: {error.what}", error.fix)
-            status = error.exit_code
-        except click.ClickException as error:
-            error.show()
-            status = error.exit_code
-        except (KeyboardInterrupt, click.Abort):
-            _say("Interrupted.")
-            status = INTERRUPTED
-        except BrokenPipeError:
-            status = _closed_output()
-        except OSError as error:
-            status = _refused_by_system(error) if error.errno in _SYSTEM_REFUSALS else _unexpected(error)
-        except Exception as error:  # the last net: whatever comes here is a defect
-            status = _unexpected(error)
+        with _interrupts_noted() as interrupted:
+            try:
+                status: Any = super().main(
+                    args=args,
+                    prog_name=prog_name or "orders",
+                    complete_var=complete_var,
+                    standalone_mode=False,
+                    windows_expand_args=windows_expand_args,
+                    **extra,
+                )
+                sys.stdout.flush()
+            except (Exception, KeyboardInterrupt) as error:
+                status = _told(error, interrupted=interrupted.is_set())
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -134,6 +126,46 @@ def cli() -> None:
 def run() -> NoReturn:
     """Run `orders` with the arguments of this process."""
     cli.main()
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Note Ctrl-C beside raising KeyboardInterrupt: a library written in C may swallow that, or fail in its own way."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _told(error: BaseException, *, interrupted: bool) -> int:
+    """Tell a person what ended the command; return its exit status."""
+    if interrupted or isinstance(error, (KeyboardInterrupt, click.Abort)):
+        _say("Interrupted.")
+        return INTERRUPTED
+    match error:
+        case OrdersError():
+            _say(f"Error: {error.what}", error.fix)
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case BrokenPipeError():
+            return _closed_output()
+        case OSError() if error.errno in _SYSTEM_REFUSALS:
+            return _refused_by_system(error)
+        case _:
+            return _unexpected(error)
 
 
 def _say(*lines: str) -> None:
@@ -155,7 +187,7 @@ def _refused_by_system(error: OSError) -> int:
     return 1
 
 
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: BaseException) -> int:
     if os.environ.get("ORDERS_DEBUG") == "1":
         raise error
     from orders_platform.cli.crash import write_report

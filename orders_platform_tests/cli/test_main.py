@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -110,6 +111,19 @@ def test_an_interrupt_is_one_line_and_130(failing: click.Command, error: BaseExc
     done = invoke("doctor")
     assert done.exit_code == 130
     assert done.stderr.strip() == "Interrupted."
+
+
+def test_an_interrupt_that_a_library_turned_into_its_own_error_is_one_still(failing: click.Command) -> None:
+    def doctor() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise SystemError("returned NULL without setting an exception") from None
+
+    failing.callback = doctor
+    done = invoke("doctor")
+    assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_defect_is_one_sentence_and_a_file(failing: click.Command, tmp_path: Path) -> None:
