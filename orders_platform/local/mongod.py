@@ -6,6 +6,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
+
 from orders_platform.bootstrap import apt_install
 from orders_platform.errors import MissingDependency, ServiceUnavailable, StackError
 from orders_platform.local import home as homes
@@ -29,6 +31,11 @@ _OPTIONS = (
     ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
 )
 _FLAGS = ("--nounixsocket", "--noscripting", "--quiet")
+
+
+class _LogLine(msgspec.Struct):
+    severity: str = msgspec.field(name="s")
+    message: str = msgspec.field(name="msg")
 
 
 def start(home: Path, port: int | None = None) -> processes.Process:
@@ -154,8 +161,12 @@ def _await(home: Path, process: processes.Process) -> None:
 
 
 def _last_word(home: Path) -> str:
-    """Return the last serious line of mongod's log, which is JSON lines."""
-    lines = [
-        line for line in processes.log_tail(home, NAME, 200).splitlines() if '"s":"F"' in line or '"s":"E"' in line
-    ]
-    return lines[0][:300] if lines else "it did not say why"
+    """Return the first serious line of mongod's log, which is JSON lines, in words."""
+    for line in processes.log_tail(home, NAME, 200).splitlines():
+        try:
+            said = msgspec.json.decode(line, type=_LogLine)
+        except msgspec.MsgspecError:
+            continue
+        if said.severity in {"E", "F"}:
+            return said.message
+    return "it did not say why"

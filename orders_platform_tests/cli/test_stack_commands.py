@@ -104,13 +104,13 @@ def test_the_whole_platform_comes_up_once_and_goes_down(orders: Run, home: Path)
     assert orders("up").returncode == 0
     after = {path.name: path.read_text() for path in (home / "run").glob("*.json") if path.stem in running(home)}
     assert after == before
-    children = [
-        child.pid for child in psutil.Process(json.loads(before["matcher.json"])["pid"]).children(recursive=True)
-    ]
+    children = psutil.Process(json.loads(before["matcher.json"])["pid"]).children(recursive=True)
+    assert children
     down = orders("down")
     assert (down.returncode, down.stderr) == (0, "Stopped: supervisor, matcher, kafka, mongo.\n")
     assert running(home) == set()
-    assert not [pid for pid in children if psutil.pid_exists(pid)]
+    _, left = psutil.wait_procs(children, timeout=5)
+    assert not [child for child in left if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.services
