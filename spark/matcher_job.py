@@ -50,7 +50,7 @@ class Driver:
         self.checkpoint_path = settings.matcher.checkpoint or str(settings.home / "checkpoint")
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{run}"
         self.totals = Counts()
-        self.offsets: dict[str, dict[str, int]] = {}
+        self.offsets: records.Offsets = {}
         self.batch_id: int | None = None
         self.begun = False
         self.asked_kafka_s = float("-inf")
@@ -64,6 +64,8 @@ class Driver:
         """
         records.renew_lease(self.store, self.epoch, self.holder, LEASE_TTL_S)
         records.begin_heartbeat(self.store, self._first_heartbeat())
+        if (beat := records.read_heartbeat(self.store)) is not None:
+            self.offsets = beat.offsets  # of the driver before this one, until the first batch
         query = self._start(build_session(self.settings, self.checkpoint_path))
         answered_s = time.monotonic()
         while query.isActive:
