@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that every PySpark reader expects
 
+from orders_platform.errors import SettingsError
+
 # librdkafka's names of what people configure, and the Java client's.
 _JAVA_NAMES = {
     "ssl.ca.location": "ssl.truststore.location",
@@ -45,7 +47,11 @@ def read_messages(
 
 
 def java_properties(client: Mapping[str, str]) -> dict[str, str]:
-    """Return librdkafka's client properties under the names, and in the forms, of Kafka's Java client."""
+    """Return librdkafka's client properties under the names, and in the forms, of Kafka's Java client.
+
+    Raises:
+        SettingsError: a user name and a password are given for a mechanism that takes none.
+    """
     given = dict(client)
     username, password = given.pop("sasl.username", None), given.pop("sasl.password", None)
     properties = {_JAVA_NAMES.get(name, name): value for name, value in given.items()}
@@ -53,7 +59,13 @@ def java_properties(client: Mapping[str, str]) -> dict[str, str]:
         if f"ssl.{store}.location" in properties:
             properties[f"ssl.{store}.type"] = "PEM"
     if username is not None and password is not None:
-        module = _LOGIN_MODULES[properties.get("sasl.mechanism", "PLAIN")]
+        mechanism = properties.get("sasl.mechanism", "PLAIN")
+        if mechanism not in _LOGIN_MODULES:
+            raise SettingsError(
+                f"kafka.client asks for SASL {mechanism} with a user name and a password.",
+                f"Use one of {', '.join(_LOGIN_MODULES)}, or another way to authenticate.",
+            )
+        module = _LOGIN_MODULES[mechanism]
         properties["sasl.jaas.config"] = f"{module} required username={_quoted(username)} password={_quoted(password)};"
     return properties
 
