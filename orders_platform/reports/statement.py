@@ -1,0 +1,240 @@
+"""A day's statement: a pure function of the orders' events, the day and the settings (daily statements, version 1)."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from orders_platform.events import canonical
+from orders_platform.matching import Rules
+from orders_platform.reports.breaks import Break, breaks_at
+from orders_platform.reports.bridge import LINES, Bridge, lines_of
+from orders_platform.reports.days import Day, date_at
+from orders_platform.reports.standing import Standing, Told, standing
+
+INCOMPLETE, BREAKS, CLEAN = "incomplete", "breaks", "clean"
+Offsets = dict[str, dict[str, int]]
+
+
+class Quiet(msgspec.Struct, frozen=True):
+    """Orders that were the same, and without a break, all through the day: how many of one status and currency, and
+    what they come to."""
+
+    status: str
+    currency: str
+    orders: int
+    position_minor: int
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """What a statement rests on.
+
+    `events` and `sha256` are of the contents that occurred on the day, the hash over their sorted canonical JSON, a
+    line each. `unread` counts by topic and partition what the broker received before the day's end and the matcher has
+    not matched yet. `suspects` are orders whose stored figures are not what their stored events say, or whose bridge
+    does not close.
+    """
+
+    offsets: Offsets
+    events: int
+    sha256: str
+    unread: Offsets
+    suspects: list[str]
+
+
+class BreakLists(msgspec.Struct, frozen=True):
+    """Breaks, each list sorted by id: there at the day's end only, at both edges, at its start only."""
+
+    new: list[Break]
+    persisting: list[Break]
+    resolved: list[Break]
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """What `orders report --json` prints; `revision` and `replaces` are given when it is kept."""
+
+    date: str
+    time_zone: str
+    revision: int = 1
+    replaces: int | None = None
+    provisional: bool
+    verdict: str
+    settings: dict[str, int]
+    currencies: dict[str, Bridge]
+    orders_by_status: dict[str, dict[str, int]]
+    match_rate: float | None
+    match_rate_by_amount: dict[str, float | None] | None
+    payment_delay_s: dict[str, float | None]
+    breaks: BreakLists
+    dead_letters: dict[str, int]
+    coverage: Coverage
+
+
+class Tally:
+    """Takes one order after the other and makes the statement; the order in which they come changes nothing."""
+
+    def __init__(self, day: Day, rules: Rules) -> None:
+        self._day = day
+        self._rules = rules
+        self._bridges: dict[str, Bridge] = {}
+        self._opening: Counter[str] = Counter()
+        self._closing: Counter[str] = Counter()
+        self._new: list[Break] = []
+        self._persisting: list[Break] = []
+        self._resolved: list[Break] = []
+        self._suspects: set[str] = set()
+        self._contents: list[bytes] = []
+        self._placed = [0, 0]  # of the day: all, and those matched at its end
+        self._placed_minor: dict[str, list[int]] = {}
+        self._delays_ms: list[int] = []
+
+    def add(self, order: Told) -> None:
+        """Add one order, whose events may lie anywhere in time."""
+        day = self._day
+        closing = standing(order, day.end_ms, self._rules)
+        if closing is None:
+            return
+        opening = self._opening_of(order, closing)
+        today = [event for event in order.events if day.start_ms <= event.occurred_at_ms < day.end_ms]
+        self._contents += map(canonical, today)
+        self._closing[closing.document.status] += 1
+        if opening is not None:
+            self._opening[opening.document.status] += 1
+        self._add_to_bridge(order.order_id, opening, closing)
+        self._add_placed(closing)
+        self._add_breaks(order, opening, closing)
+
+    def add_quiet(self, quiet: Quiet) -> None:
+        """Add orders that nothing happened to."""
+        bridge = self._bridges.setdefault(quiet.currency, Bridge())
+        bridge.opening_minor += quiet.position_minor
+        bridge.closing_minor += quiet.position_minor
+        self._opening[quiet.status] += quiet.orders
+        self._closing[quiet.status] += quiet.orders
+
+    def suspect(self, order_id: str) -> None:
+        """Name an order whose stored document contradicts itself: the statement can't be complete."""
+        self._suspects.add(order_id)
+
+    def statement(
+        self, *, provisional: bool, offsets: Offsets, unread: Offsets, dead_letters: Mapping[str, int]
+    ) -> Statement:
+        """Return the statement of what was added."""
+        for bridge in self._bridges.values():
+            bridge.residual_minor = bridge.closing_minor - bridge.opening_minor - bridge.moved_minor()
+        open_breaks = bool(self._new or self._persisting)
+        whole = not (unread or self._suspects or any(bridge.residual_minor for bridge in self._bridges.values()))
+        placed, matched = self._placed
+        amounts = sorted(self._placed_minor.items())
+        return Statement(
+            date=self._day.date.isoformat(),
+            time_zone=self._day.time_zone,
+            provisional=provisional,
+            verdict=INCOMPLETE if not whole else BREAKS if open_breaks else CLEAN,
+            settings={
+                "tolerance_minor": self._rules.tolerance_minor,
+                "payment_window_ms": self._rules.payment_window_ms,
+            },
+            currencies=dict(sorted(self._bridges.items())),
+            orders_by_status={
+                "opening": dict(sorted(self._opening.items())),
+                "closing": dict(sorted(self._closing.items())),
+            },
+            match_rate=_share(matched, placed),
+            match_rate_by_amount={currency: _share(part, whole) for currency, (whole, part) in amounts} or None,
+            payment_delay_s={"p50": _rank_s(self._delays_ms, 50), "p95": _rank_s(self._delays_ms, 95)},
+            breaks=BreakLists(*(sorted(each, key=_id) for each in (self._new, self._persisting, self._resolved))),
+            dead_letters=dict(sorted(dead_letters.items())),
+            coverage=Coverage(offsets, len(self._contents), _digest(self._contents), unread, sorted(self._suspects)),
+        )
+
+    def _opening_of(self, order: Told, closing: Standing) -> Standing | None:
+        """Return the order as of the day's start: the same as of its end if neither an event nor the clock moved it."""
+        start_ms, end_ms = self._day.start_ms, self._day.end_ms
+        if not start_ms <= closing.document.deadline_at_ms < end_ms and not any(
+            start_ms <= event.occurred_at_ms < end_ms for event in order.events
+        ):
+            return closing
+        return standing(order, start_ms, self._rules)
+
+    def _add_to_bridge(self, order_id: str, opening: Standing | None, closing: Standing) -> None:
+        before = opening.position_minor if opening else {}
+        lines = lines_of(opening.winners if opening else None, closing.winners, self._day.start_ms)
+        touched = (
+            before.keys() | closing.position_minor.keys() | {currency for each in lines.values() for currency in each}
+        )
+        for currency in touched:
+            bridge = self._bridges.setdefault(currency, Bridge())
+            moved = closing.position_minor.get(currency, 0) - before.get(currency, 0)
+            bridge.opening_minor += before.get(currency, 0)
+            bridge.closing_minor += closing.position_minor.get(currency, 0)
+            for line, sign in LINES:
+                amount_minor = lines[line][currency]
+                setattr(bridge, line, getattr(bridge, line) + amount_minor)
+                moved -= sign * amount_minor
+            if moved:
+                self._suspects.add(order_id)
+
+    def _add_placed(self, closing: Standing) -> None:
+        placed, document = closing.winners.order, closing.document
+        if placed is None or placed.occurred_at_ms < self._day.start_ms:
+            return
+        amount_minor = placed.amount_minor or 0
+        amounts = self._placed_minor.setdefault(placed.currency or "", [0, 0])
+        self._placed[0] += 1
+        amounts[0] += amount_minor
+        if document.status == "matched":
+            self._placed[1] += 1
+            amounts[1] += amount_minor
+            # A payment from before its order waited for nothing.
+            self._delays_ms.append(max(0, (document.settled_at_ms or 0) - placed.occurred_at_ms))
+
+    def _add_breaks(self, order: Told, opening: Standing | None, closing: Standing) -> None:
+        day = self._day
+        there = {each.id: each for each in breaks_at(order, closing, day.date, day, self._rules)}
+        if opening is closing:
+            # Nothing moved on the day, so what is there was there before.
+            self._persisting += there.values()
+            return
+        before: dict[str, Break] = {}
+        if opening is not None and day.start_ms > 0:
+            yesterday = date_at(day.start_ms - 1, day.time_zone)
+            before = {each.id: each for each in breaks_at(order, opening, yesterday, day, self._rules)}
+        for name, found in there.items():
+            (self._persisting if name in before else self._new).append(found)
+        self._resolved += [found for name, found in before.items() if name not in there]
+
+
+def make(orders: Iterable[Told], day: Day, rules: Rules, *, provisional: bool = False) -> Statement:
+    """Return the statement of orders alone, as if all messages had been read."""
+    tally = Tally(day, rules)
+    for order in orders:
+        tally.add(order)
+    return tally.statement(provisional=provisional, offsets={}, unread={}, dead_letters={})
+
+
+def as_json(statement: Statement) -> dict[str, Any]:
+    """Return the statement in the keys and the order of `orders report --json`."""
+    return msgspec.to_builtins(statement)
+
+
+def _id(each: Break) -> str:
+    return each.id
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _rank_s(times_ms: list[int], percent: int) -> float | None:
+    """Return the nearest-rank percentile, in seconds."""
+    if not times_ms:
+        return None
+    rank = -(-len(times_ms) * percent // 100)
+    return sorted(times_ms)[rank - 1] / 1000
+
+
+def _digest(contents: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(line + b"\n" for line in sorted(contents))).hexdigest()
