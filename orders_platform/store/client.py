@@ -45,6 +45,9 @@ class Store:
         self.orders: Collection[dict[str, Any]] = self.database["orders"]
         self.dead_letters: Collection[dict[str, Any]] = self.database["dead_letters"]
         self.matcher: Collection[dict[str, Any]] = self.database["matcher"]
+        self.breaks: Collection[dict[str, Any]] = self.database["breaks"]
+        self.statements: Collection[dict[str, Any]] = self.database["statements"]
+        self.statement_breaks: Collection[dict[str, Any]] = self.database["statement_breaks"]
 
     def session(self) -> ClientSession:
         """Return a new session for a transaction."""

@@ -210,13 +210,18 @@ def folded(found: Mapping[str, Any]) -> Document:
         refunded_minor=int(found["refunded_minor"]),
         charged_back_minor=int(found["charged_back_minor"]),
         net_minor=int(found["net_minor"]),
-        deadline_at_ms=int(found["deadline_at"]),
-        cancelled_at_ms=_maybe(found["cancelled_at"]),
-        settled_at_ms=_maybe(found["settled_at"]),
+        deadline_at_ms=_ms(found["deadline_at"]),
+        cancelled_at_ms=_maybe_ms(found["cancelled_at"]),
+        settled_at_ms=_maybe_ms(found["settled_at"]),
         event_count=int(found["event_count"]),
         customer_id=found["customer_id"],
         rule=0,
     )
+
+
+def clock_ms(found: Mapping[str, Any]) -> int:
+    """Return the clock that a stored document was folded with."""
+    return _ms(found["clock"])
 
 
 def arrivals(found: Mapping[str, Any]) -> list[Arrival]:
@@ -255,7 +260,11 @@ def _ms(time: datetime | DatetimeMS) -> int:
     return (time - _EPOCH) // _MILLISECOND if isinstance(time, datetime) else int(time)
 
 
-def _maybe(value: int | DatetimeMS | None) -> int | None:
+def _maybe_ms(time: datetime | DatetimeMS | None) -> int | None:
+    return None if time is None else _ms(time)
+
+
+def _maybe(value: int | None) -> int | None:
     return None if value is None else int(value)
 
 

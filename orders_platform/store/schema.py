@@ -14,11 +14,12 @@ from pymongo.errors import OperationFailure
 from orders_platform.errors import FatalStoreError, RetryableStoreError
 from orders_platform.events import REASONS
 from orders_platform.matching import MAX_EVENTS
-from orders_platform.matching.status import BREAK_STATUSES, PENDING_STATUSES
+from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES, PENDING_STATUSES
 from orders_platform.store.client import Store
+from orders_platform.store.day import EVENT_TIMES, UNSETTLED, UNSETTLED_OUTCOMES, UPDATED
 from orders_platform.store.failures import translated
 
-VERSION = 1
+VERSION = 2
 
 _NAMESPACE_EXISTS = 48
 _CONFLICTING_OPERATION = 117
@@ -27,6 +28,7 @@ _ATTEMPTS = 5
 
 _TEXT: dict[str, Any] = {"bsonType": "string"}
 _DATE: dict[str, Any] = {"bsonType": "date"}
+_BUSINESS_DAY: dict[str, Any] = {"bsonType": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 _NOT_NEGATIVE: dict[str, Any] = {"bsonType": "long", "minimum": 0}
 _POSITIVE: dict[str, Any] = {"bsonType": "long", "minimum": 1}
 
@@ -117,7 +119,37 @@ _DEAD_LETTER = _whole(
         "first_seen_at": _DATE,
     }
 )
-_VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER}
+_BREAK = _whole(
+    {
+        "kind": {"enum": sorted(BREAK_STATUSES | BREAK_REASONS)},
+        "order_id": _TEXT,
+        "currency": _or_null(_TEXT),
+        "at_risk_minor": {"bsonType": "long"},
+        "foreign_minor": {"bsonType": "object"},
+        "opened_on": _BUSINESS_DAY,
+        "last_seen_on": _BUSINESS_DAY,
+        "resolved_on": _or_null(_BUSINESS_DAY),
+        "history": {"bsonType": "array", "minItems": 1},
+        "decisions": {"bsonType": "array"},
+    }
+)
+_STATEMENT = _whole(
+    {
+        "date": _BUSINESS_DAY,
+        "time_zone": _TEXT,
+        "revision": _POSITIVE,
+        "replaces": _or_null(_POSITIVE),
+        "provisional": {"bsonType": "bool"},
+        "verdict": {"enum": ["breaks", "clean", "incomplete"]},
+        "settings": {"bsonType": "object"},
+        "currencies": {"bsonType": "object"},
+        "breaks": {"bsonType": "object"},
+        "coverage": {"bsonType": "object"},
+        "read_at": _DATE,
+        "changes": _or_null({"bsonType": "object"}),
+    }
+)
+_VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER, "breaks": _BREAK, "statements": _STATEMENT}
 _INDEXES = {
     "orders": [
         # The sweep: what waits, by deadline. An order that waits for nothing more is not in it.
@@ -126,10 +158,23 @@ _INDEXES = {
             name="waiting_by_deadline",
             partialFilterExpression={"status": {"$in": sorted(PENDING_STATUSES)}},
         ),
+        # A day's statement: the orders that anything happened to since its start, and those that break or wait.
+        IndexModel([("events.occurred_at", ASCENDING)], name=EVENT_TIMES),
+        IndexModel(
+            [("outcome", ASCENDING)],
+            name=UNSETTLED,
+            partialFilterExpression={"outcome": {"$in": UNSETTLED_OUTCOMES}},
+        ),
+        # The late events of a revision, and `orders export --since`.
+        IndexModel([("updated_at", ASCENDING)], name=UPDATED),
     ],
     "dead_letters": [
         IndexModel([("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)], name="coordinates"),
         IndexModel([("reason", ASCENDING), ("first_seen_at", DESCENDING)], name="newest_by_reason"),
+        IndexModel([("broker_time", ASCENDING)], name="by_broker_time"),
     ],
+    "breaks": [IndexModel([("resolved_on", ASCENDING)], name="open")],
+    "statements": [IndexModel([("date", DESCENDING), ("revision", DESCENDING)], name="latest", unique=True)],
+    "statement_breaks": [IndexModel([("statement", ASCENDING), ("part", ASCENDING)], name="of_statement")],
     "matcher": [IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0)],
 }

@@ -1,0 +1,198 @@
+"""What a day's statement reads, all of it as of one moment: a snapshot, so that a running matcher moves nothing.
+
+Orders fall in four parts, and only three of them are brought here:
+
+- those with an event on or after the day's start, by the index on the events' times;
+- those that break or wait, by a partial index: their state may move with the clock alone, and open breaks are listed;
+- the odd ones among the rest, where the stored figures do not follow from the stored events by mere addition (an
+  agreeing redelivery, a charge-back, refunded overpayment, other rules of matching, a document somebody changed);
+- the quiet rest, settled before the day: MongoDB adds them up and sends totals.
+
+The last two take one pass of MongoDB over the orders, in which it adds up the events of each quiet one as well.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from bson.datetime_ms import DatetimeMS
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+
+from orders_platform.events import CHARGEBACK_OPENED, ORDER_CANCELLED, ORDER_PLACED, PAYMENT_CAPTURED, REFUND_ISSUED
+from orders_platform.matching import Document
+from orders_platform.store import documents
+from orders_platform.store.client import FAST_CODEC, Store
+from orders_platform.store.documents import Arrival
+from orders_platform.store.failures import translated
+
+EVENT_TIMES = "event_times"
+UNSETTLED = "unsettled"
+UPDATED = "updated"
+UNSETTLED_OUTCOMES = ["break", "pending"]
+_BATCH = 1_000
+
+
+class StoredOrder(NamedTuple):
+    """One order as stored: its figures, the clock they were folded with, and its events."""
+
+    document: Document
+    clock_ms: int
+    arrivals: list[Arrival]
+
+
+class QuietTotals(NamedTuple):
+    """Quiet orders of one status and currency: how many, and due less captured plus refunded, where not cancelled."""
+
+    status: str
+    currency: str
+    orders: int
+    position_minor: int
+
+
+class Reading:
+    """Reads of one snapshot.
+
+    All methods raise StoreError when MongoDB could not be reached, or went away on the way.
+    """
+
+    def __init__(self, store: Store, session: ClientSession) -> None:
+        self._session = session
+        # A snapshot has its own read concern, and takes no other.
+        self._orders = store.orders.with_options(FAST_CODEC, read_concern=ReadConcern())
+        self._dead_letters = store.dead_letters.with_options(read_concern=ReadConcern())
+        self._matcher = store.matcher.with_options(read_concern=ReadConcern())
+
+    def offsets(self) -> dict[str, dict[str, int]]:
+        """Return the next offset that the matcher reads, by topic and partition."""
+        with translated():
+            found = self._matcher.find_one({"_id": "heartbeat"}, {"offsets": 1}, session=self._session)
+        offsets = {} if found is None else found.get("offsets", {})
+        return {
+            topic: {at: int(offset) for at, offset in sorted(partitions.items(), key=_number)}
+            for topic, partitions in sorted(offsets.items())
+        }
+
+    def dead_letters(self, start_ms: int, end_ms: int) -> dict[str, int]:
+        """Return how many messages that the broker received in [start, end) were rejected, by reason."""
+        pipeline = [
+            {"$match": {"broker_time": {"$gte": DatetimeMS(start_ms), "$lt": DatetimeMS(end_ms)}}},
+            {"$group": {"_id": "$reason", "letters": {"$sum": 1}}},
+        ]
+        with translated():
+            groups = list(self._dead_letters.aggregate(pipeline, session=self._session))
+        return {group["_id"]: int(group["letters"]) for group in groups}
+
+    def moving(self, start_ms: int, end_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders with an event on or after the start, and one before the end."""
+        start, end = DatetimeMS(start_ms), DatetimeMS(end_ms)
+        wanted = {"$and": [{"events.occurred_at": {"$gte": start}}, {"events.occurred_at": {"$lt": end}}]}
+        return self._found(wanted, EVENT_TIMES)
+
+    def unsettled(self, start_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders that break or wait, all of whose events lie before the start."""
+        wanted = {"outcome": {"$in": UNSETTLED_OUTCOMES}} | _all_before(start_ms)
+        return self._found(wanted, UNSETTLED)
+
+    def settled(self, start_ms: int, tolerance_minor: int) -> tuple[list[QuietTotals], list[str]]:
+        """Return the totals of the quiet orders, and the ids of the odd ones."""
+        plain = _plain(tolerance_minor)
+        totals = {"$cond": [plain, {"currency": "$currency", "status": "$status"}, {"odd": "$_id"}]}
+        billed = {"$cond": [{"$eq": ["$status", "cancelled"]}, 0, "$due_minor"]}
+        position = {"$add": [{"$subtract": [billed, "$captured_minor"]}, "$refunded_minor"]}
+        pipeline = [
+            {"$match": {"outcome": {"$nin": UNSETTLED_OUTCOMES}} | _all_before(start_ms)},
+            {"$group": {"_id": totals, "orders": {"$sum": 1}, "position": {"$sum": position}}},
+        ]
+        quiet: list[QuietTotals] = []
+        odd: list[str] = []
+        with translated():
+            cursor = self._orders.aggregate(pipeline, allowDiskUse=True, hint={"$natural": 1}, session=self._session)
+            for found in cursor:
+                if "odd" in found["_id"]:
+                    odd.append(found["_id"]["odd"])
+                else:
+                    of = found["_id"]
+                    quiet.append(QuietTotals(of["status"], of["currency"], found["orders"], int(found["position"])))
+        return quiet, odd
+
+    def named(self, order_ids: list[str]) -> Iterator[StoredOrder]:
+        """Yield the orders of these ids."""
+        for at in range(0, len(order_ids), _BATCH):
+            yield from self._found({"_id": {"$in": order_ids[at : at + _BATCH]}}, "_id_")
+
+    def touched(self, since_ms: int, before_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders written since a time that have an event before another."""
+        since = {"updated_at": {"$gte": DatetimeMS(since_ms)}}
+        return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, UPDATED)
+
+    def _found(self, wanted: Mapping[str, Any], index: str) -> Iterator[StoredOrder]:
+        with translated():
+            for found in self._orders.find(wanted, hint=index, batch_size=_BATCH, session=self._session):
+                yield StoredOrder(documents.folded(found), documents.clock_ms(found), documents.arrivals(found))
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[Reading]:
+    """Give a snapshot to read from.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        session = store.client.start_session(snapshot=True)
+    with session:
+        yield Reading(store, session)
+
+
+def _number(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
+def _all_before(time_ms: int) -> dict[str, Any]:
+    return {"events.occurred_at": {"$not": {"$gte": DatetimeMS(time_ms)}}}
+
+
+def _plain(tolerance_minor: int) -> dict[str, Any]:
+    """Return the expression for: the figures follow from the events by addition, and the status from the figures by
+    these rules, whatever the clock says. What it does not hold for is folded here, so it need only never err."""
+    is_cancelled = {"$gt": ["$cancelled_at", None]}
+    is_refunded = {"$gt": ["$refunded_minor", 0]}
+    left = {"$subtract": ["$captured_minor", "$refunded_minor"]}
+    enough = {"$gte": ["$captured_minor", {"$subtract": ["$due_minor", tolerance_minor]}]}
+    status = {
+        "$switch": {
+            "branches": [
+                {"case": is_cancelled, "then": {"$cond": [{"$lte": [left, 0]}, "cancelled", "refund_due"]}},
+                {"case": {"$and": [is_refunded, {"$lte": [left, 0]}]}, "then": "refunded"},
+                {"case": {"$not": enough}, "then": "too little"},
+                {"case": is_refunded, "then": "partially_refunded"},
+            ],
+            "default": "matched",
+        }
+    }
+    return {
+        "$and": [
+            {"$gt": ["$due_minor", None]},
+            {"$eq": ["$charged_back_minor", 0]},
+            {"$eq": ["$net_minor", left]},
+            {"$lte": ["$captured_minor", {"$add": ["$due_minor", tolerance_minor]}]},
+            {"$eq": ["$status", status]},
+            {"$eq": ["$event_count", {"$size": "$events"}]},
+            {"$eq": [is_cancelled, {"$in": [ORDER_CANCELLED, "$events.type"]}]},
+            {"$not": [{"$in": [CHARGEBACK_OPENED, "$events.type"]}]},
+            {"$setIsSubset": ["$events.currency", ["$currency"]]},
+            *[
+                {"$eq": [f"${figure}", {"$sum": {"$map": {"input": "$events", "in": _amount_of(kind)}}}]}
+                for kind, figure in (
+                    (ORDER_PLACED, "due_minor"),
+                    (PAYMENT_CAPTURED, "captured_minor"),
+                    (REFUND_ISSUED, "refunded_minor"),
+                )
+            ],
+        ]
+    }
+
+
+def _amount_of(kind: str) -> dict[str, Any]:
+    return {"$cond": [{"$eq": ["$$this.type", kind]}, "$$this.amount_minor", 0]}

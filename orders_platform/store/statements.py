@@ -1,0 +1,130 @@
+"""Kept statements: one document for each day and revision in `statements`, never overwritten.
+
+A large shop's breaks would not fit into one document: they lie in `statement_breaks`, some thousand to a document,
+written before the statement that they belong to.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo.errors import DuplicateKeyError
+
+from orders_platform.errors import RetryableStoreError
+from orders_platform.store.client import Store
+from orders_platform.store.failures import translated
+
+LISTS = ("new", "persisting", "resolved")
+_BREAKS_A_PART = 2_000
+
+
+class Kept(NamedTuple):
+    """A kept statement in its JSON keys; when its reading began (MongoDB's clock, UTC ms); how it differs from the
+    revision before, if there is one."""
+
+    statement: dict[str, Any]
+    read_at_ms: int
+    changes: dict[str, Any] | None
+
+
+def latest(store: Store, date: str) -> Kept | None:
+    """Return the last revision of a day's statement, or None.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.statements.find_one({"date": date}, sort=[("revision", DESCENDING)])
+        if found is None:
+            return None
+        lists: dict[str, list[Any]] = {name: [] for name in LISTS}
+        for part in store.statement_breaks.find({"statement": found["_id"]}, sort=[("part", ASCENDING)]):
+            lists[part["list"]] += part["breaks"]
+    counts = found.pop("breaks")
+    if any(len(lists[name]) != counts[name] for name in LISTS):
+        raise RetryableStoreError(f"The breaks of the statement {found['_id']} are not all there.", "Try again.")
+    about = {name: found.pop(name) for name in ("_id", "read_at", "changes")}
+    changes = None if about["changes"] is None else _plain(about["changes"])
+    return Kept(_plain(found) | {"breaks": _plain(lists)}, int(about["read_at"]), changes)
+
+
+def keep(store: Store, statement: Mapping[str, Any], read_at_ms: int, changes: Mapping[str, Any] | None) -> None:
+    """Keep a statement, given in its JSON keys, durably.
+
+    Raises:
+        RetryableStoreError: somebody else has kept this revision of this day meanwhile.
+        StoreError: MongoDB refused or could not be reached; doing it again is harmless.
+    """
+    name = f"{statement['date']}:{statement['revision']}"
+    document = _longs(statement) | {
+        "_id": name,
+        "read_at": DatetimeMS(read_at_ms),
+        "changes": None if changes is None else _longs(changes),
+        "breaks": {each: Int64(len(statement["breaks"][each])) for each in LISTS},
+    }
+    with translated(writing=True):
+        if store.statements.find_one({"_id": name}, {"_id": 1}) is not None:
+            raise _taken(name)
+        parts = list(_parts(name, statement["breaks"]))
+        if parts:
+            store.statement_breaks.bulk_write(parts, ordered=False)
+        try:
+            store.statements.insert_one(document)
+        except DuplicateKeyError:
+            raise _taken(name) from None
+
+
+def last_date(store: Store) -> str | None:
+    """Return the last day that has a statement, or None.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.statements.find_one({}, {"date": 1}, sort=[("date", DESCENDING)])
+    return None if found is None else found["date"]
+
+
+def match_rates(store: Store, dates: Sequence[str]) -> dict[str, float | None]:
+    """Return the match rate by day, for those of the days that have a statement: of its last revision.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    wanted = {"date": {"$in": list(dates)}}
+    in_order = [("date", ASCENDING), ("revision", ASCENDING)]
+    with translated():
+        kept = list(store.statements.find(wanted, {"date": 1, "match_rate": 1}, sort=in_order))
+    return {found["date"]: found["match_rate"] for found in kept}
+
+
+def _taken(name: str) -> RetryableStoreError:
+    return RetryableStoreError(f"Somebody else has just kept the statement {name}.", "Run it again.")
+
+
+def _parts(name: str, breaks: Mapping[str, Sequence[Any]]) -> Iterator[ReplaceOne[dict[str, Any]]]:
+    number = 0
+    for each in LISTS:
+        for at in range(0, len(breaks[each]), _BREAKS_A_PART):
+            listed = [_longs(one) for one in breaks[each][at : at + _BREAKS_A_PART]]
+            part = {"_id": f"{name}:{number}", "statement": name, "part": Int64(number), "list": each}
+            yield ReplaceOne({"_id": part["_id"]}, part | {"breaks": listed}, upsert=True)
+            number += 1
+
+
+def _longs(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _longs(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_longs(item) for item in value]
+    return Int64(value) if type(value) is int else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, Int64) else value
