@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from orders_platform.cli import output
 from orders_platform.errors import UsageError
 from orders_platform.matching import Document, document_json
-from orders_platform.store import queries
+from orders_platform.store import breaks, queries
 from orders_platform.store.client import Store
 
 _BLOCK = 5_000
@@ -39,6 +39,19 @@ _SCHEMAS = {
             pa.field("cancelled_at", _TIME),
             pa.field("settled_at", _TIME),
             pa.field("event_count", pa.int64(), nullable=False),
+        ]
+    ),
+    "breaks": pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("order_id", pa.string(), nullable=False),
+            pa.field("currency", pa.string()),
+            pa.field("at_risk_minor", pa.int64(), nullable=False),
+            pa.field("opened_on", pa.string(), nullable=False),
+            pa.field("last_seen_on", pa.string(), nullable=False),
+            pa.field("resolved_on", pa.string()),
+            pa.field("decisions", pa.int64(), nullable=False),
         ]
     ),
     "dead_letters": pa.schema(
@@ -91,8 +104,15 @@ class _Counted:
 def _rows(store: Store, collection: str, since_ms: int | None, *, as_time: bool) -> Rows:
     if collection == "orders":
         return map(_typed if as_time else document_json, queries.all_orders(store, since_ms))
+    if collection == "breaks":
+        return map(_break, breaks.all_breaks(store))
     names = _SCHEMAS["dead_letters"].names
     return ({name: getattr(letter, name) for name in names} for letter in queries.export_dead_letters(store))
+
+
+def _break(record: breaks.BreakRecord) -> dict[str, Any]:
+    row = {name: getattr(record, name) for name in _SCHEMAS["breaks"].names}
+    return row | {"decisions": len(record.decisions)}
 
 
 def _typed(document: Document) -> dict[str, Any]:

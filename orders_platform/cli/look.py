@@ -83,14 +83,13 @@ def _rules(tolerance_minor: int | None, window_ms: int | None) -> "Rules":
 @click.option("-o", "--output", "place", type=click.Path(dir_okay=False, path_type=Path), help="A file to write.")
 @pass_settings
 def export(settings: "Settings", collection: str, kind: str, since_ms: int | None, place: Path | None) -> None:
-    """Write out orders in the keys of `orders fold`, or dead letters, in order of their ids.
+    """Write out orders in the keys of `orders fold`, breaks as the last statement left them, or dead letters, in order
+    of their ids.
 
     In CSV the reasons of an order are joined by `|`.
     """
-    if collection == "breaks":
-        raise UsageError("Breaks are not kept as a collection yet.", "Export orders; a break has outcome `break`.")
     if since_ms is not None and collection != "orders":
-        raise UsageError("--since is about orders: dead letters are never updated.", "Leave --since out.")
+        raise UsageError("--since is about orders alone.", "Leave --since out.")
     if kind == "parquet" and place is None:
         raise UsageError("Parquet is not for a stream.", "Name a file with -o.")
     from orders_platform.cli.connected import store_of
