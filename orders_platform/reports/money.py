@@ -1,11 +1,12 @@
 """Amounts in minor units as people write them."""
 
-# Digits of the minor unit where they are not two (ISO 4217).
-_DIGITS = (
-    dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
-    | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
-    | {"CLF": 4, "UYW": 4}
-)
+# Digits of the minor unit where they are not two (ISO 4217), and who has so many.
+_NOT_TWO = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_DIGITS = {currency: digits for digits, currencies in _NOT_TWO.items() for currency in currencies.split()}
 
 
 def money(amount_minor: int, currency: str | None, *, code: bool = False, whole: bool = False) -> str:

@@ -273,7 +273,7 @@ def test_export_of_an_empty_collection(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--collection", "breaks"], "not kept"),
+        (["--collection", "breaks", "--since", "2026-01-01T00:00:00Z"], "--since"),
         (["--format", "parquet"], "-o"),
         (["--collection", "dead_letters", "--since", "2026-01-01T00:00:00Z"], "--since"),
         (["--format", "xml"], "xml"),
