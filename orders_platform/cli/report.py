@@ -33,7 +33,7 @@ _ANSWER_S = 20.0  # MongoDB may take six times as long to add up a large collect
 @click.pass_context
 @pass_settings
 def report(
-    settings: "Settings", ctx: click.Context, when: datetime, as_json: bool, page: Path | None, force: bool
+    ctx: click.Context, settings: "Settings", when: datetime, as_json: bool, page: Path | None, force: bool
 ) -> None:
     """Make the statement of DATE, a business day such as 2026-01-05, and keep it.
 

@@ -11,7 +11,7 @@ from bson.int64 import Int64
 
 from orders_platform.errors import OrdersError
 from orders_platform.matching import Rules
-from orders_platform.reports.days import day_of
+from orders_platform.reports.days import date_at, day_of
 from orders_platform.reports.making import Broker, earlier_match_rates, make_day
 from orders_platform.reports.statement import as_json, make
 from orders_platform.store import breaks, day, dead_letters, matcher_records, statements
@@ -32,11 +32,13 @@ MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
 
 def stored(store: Store, shop: shops.Shop, clock_ms: int = MAX_MS, start: int = 0, rules: Rules = Rules()) -> int:  # noqa: B008
     """Merge a shop's orders as if delivered one message after the other; return the next offset."""
+    changes: list[Change] = []
     offset = start
     for order_id, its in shop.items():
         arrivals = [Arrival(event_of(each), "payments", 0, offset + at) for at, each in enumerate(its)]
-        merge(store, [Change(order_id, None, arrivals)], clock_ms, rules)
+        changes.append(Change(order_id, None, arrivals))
         offset += len(its)
+    merge(store, changes, clock_ms, rules)
     return offset
 
 
@@ -166,11 +168,10 @@ def test_a_document_somebody_changed_is_named(store: Store, broker: Broker, numb
 
 
 def test_messages_that_are_not_matched_yet_make_it_incomplete(store: Store, broker: Broker) -> None:
-    publisher = Publisher(broker.bootstrap_servers, broker.client)
-    for number in range(3):
-        publisher.send(broker.topics[0], b"key", b"%d" % number)
-    publisher.close()
-    today = date.fromtimestamp(time.time() - 86_400) + timedelta(1)
+    with Publisher(broker.bootstrap_servers, broker.client) as publisher:
+        for number in range(3):
+            publisher.send(broker.topics[0], b"key", b"%d" % number)
+    today = date_at(time.time_ns() // 1_000_000, "UTC")
     ends = [made(store, broker, MONDAY).statement, made(store, broker, today).statement]
     assert [(each.verdict, each.provisional) for each in ends] == [("clean", False), ("incomplete", True)]
     unread = ends[1].coverage.unread[broker.topics[0]]
