@@ -37,8 +37,8 @@ def waterfall(currency: str, bridge: Bridge) -> str:
             f'<rect x="{x + 4:.1f}" y="{top:.1f}" width="{wide - 8:.1f}" height="{max(bottom - top, 1):.1f}" '
             f'fill="{colour}"/>'
         )
-        drawn.append(_text(x + wide / 2, top - 3, money(end if is_total else end - start, currency, whole=True), 8.5))
-        drawn.append(_text(x + wide / 2, _HEIGHT - 6, name, 9.5))
+        drawn.append(_text(x + wide / 2, top - 3, money(end if is_total else end - start, currency, whole=True), 10))
+        drawn.append(_text(x + wide / 2, _HEIGHT - 6, name, 11))
         if not is_total or place == 0:
             drawn.append(
                 f'<line x1="{x + wide - 4:.1f}" x2="{x + wide + 4:.1f}" y1="{y(end):.1f}" y2="{y(end):.1f}" '
@@ -57,7 +57,7 @@ def rates(days: Sequence[tuple[str, float | None]]) -> str:
         drawn.append(f'<line x1="0" x2="{_RATES_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_GRID}"/>')
     for place, (date, rate) in enumerate(days):
         x = place * wide
-        drawn.append(_text(x + wide / 2, _RATES_HEIGHT - 8, f"{int(date[8:])}.{int(date[5:7])}.", 9))
+        drawn.append(_text(x + wide / 2, _RATES_HEIGHT - 8, f"{int(date[8:])}.{int(date[5:7])}.", 10.5))
         if rate is None:
             continue
         high = max(tall * rate, 1)
@@ -65,7 +65,7 @@ def rates(days: Sequence[tuple[str, float | None]]) -> str:
             f'<rect x="{x + 3:.1f}" y="{_TOP + tall - high:.1f}" width="{wide - 6:.1f}" height="{high:.1f}" '
             f'fill="{_TOTAL}"/>'
         )
-        drawn.append(_text(x + wide / 2, _TOP + tall - high - 3, f"{rate:.0%}", 8.5))
+        drawn.append(_text(x + wide / 2, _TOP + tall - high - 3, f"{rate:.0%}", 10))
     return _svg(_RATES_WIDTH, _RATES_HEIGHT, drawn, "Match rate by day")
 
 

@@ -10,10 +10,11 @@ _DIGITS = {currency: digits for digits, currencies in _NOT_TWO.items() for curre
 
 
 def money(amount_minor: int, currency: str | None, *, code: bool = False, whole: bool = False) -> str:
-    """Return an amount in the currency's major unit, `1,234.50`; with its code in front if asked, and cut to whole
-    units for a chart."""
+    """Return an amount in the currency's major unit, `1,234.50`; with its code in front if asked, and rounded to
+    whole units for a chart."""
     digits = _DIGITS.get(currency or "", 2)
-    units, part = divmod(abs(amount_minor), 10**digits)
+    rounding = 10**digits // 2 if whole else 0
+    units, part = divmod(abs(amount_minor) + rounding, 10**digits)
     sign = "-" if amount_minor < 0 and (units or not whole) else ""
     text = f"{sign}{units:,}" + (f".{part:0{digits}d}" if digits and not whole else "")
     return f"{currency} {text}" if code and currency else text

@@ -33,6 +33,7 @@ h1{font-size:20px;margin:0}h2{font-size:14px;margin:14px 0 4px}p{margin:4px 0}
 .verdict{font-weight:600;padding:2px 10px;border-radius:10px;color:#fff}
 .clean{background:#2a7a4b}.breaks{background:#9a5b00}.incomplete{background:#b3261e}
 .note{color:#5a6675}.grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:2px 24px}
+.small{grid-template-columns:repeat(3,minmax(0,1fr))}section h2{margin-top:6px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-weight:600;text-align:left;border-bottom:1px solid #9aa5b1}td,th{padding:2px 8px 2px 0;vertical-align:top}
 td.n,th.n{text-align:right}tr.sum td{border-top:1px solid #9aa5b1;font-weight:600}
@@ -87,7 +88,8 @@ def _bridges(s: Statement) -> str:
         + "</tr>"
         for name, words, sign in LINE_NAMES
     )
-    return f'<div class="grid">{charts}</div><table><tr><th></th>{heads}</tr>{rows}</table>'
+    small = " small" if len(s.currencies) > 4 else ""
+    return f'<div class="grid{small}">{charts}</div><table><tr><th></th>{heads}</tr>{rows}</table>'
 
 
 def _breaks(s: Statement) -> str:

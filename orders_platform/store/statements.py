@@ -1,12 +1,15 @@
 """Kept statements: one document for each day and revision in `statements`, never overwritten.
 
 A large shop's breaks would not fit into one document: they lie in `statement_breaks`, some thousand to a document,
-written before the statement that they belong to.
+written before the statement that they belong to. They go by their content, so what a maker left behind that died, or
+came second, never mixes with what was kept.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
@@ -40,9 +43,9 @@ def latest(store: Store, date: str) -> Kept | None:
         if found is None:
             return None
         lists: dict[str, list[Any]] = {name: [] for name in LISTS}
-        for part in store.statement_breaks.find({"statement": found["_id"]}, sort=[("part", ASCENDING)]):
+        counts = found.pop("breaks")
+        for part in store.statement_breaks.find({"statement": counts["parts"]}, sort=[("part", ASCENDING)]):
             lists[part["list"]] += part["breaks"]
-    counts = found.pop("breaks")
     if any(len(lists[name]) != counts[name] for name in LISTS):
         raise RetryableStoreError(f"The breaks of the statement {found['_id']} are not all there.", "Try again.")
     about = {name: found.pop(name) for name in ("_id", "read_at", "changes")}
@@ -58,16 +61,18 @@ def keep(store: Store, statement: Mapping[str, Any], read_at_ms: int, changes: M
         StoreError: MongoDB refused or could not be reached; doing it again is harmless.
     """
     name = f"{statement['date']}:{statement['revision']}"
+    digest = hashlib.sha256(msgspec.json.encode(statement["breaks"])).hexdigest()[:16]
+    parts = list(_parts(f"{name}:{digest}", statement["breaks"]))
+    counts: dict[str, Any] = {each: Int64(len(statement["breaks"][each])) for each in LISTS}
     document = _longs(statement) | {
         "_id": name,
         "read_at": DatetimeMS(read_at_ms),
         "changes": None if changes is None else _longs(changes),
-        "breaks": {each: Int64(len(statement["breaks"][each])) for each in LISTS},
+        "breaks": counts | {"parts": f"{name}:{digest}"},
     }
     with translated(writing=True):
         if store.statements.find_one({"_id": name}, {"_id": 1}) is not None:
             raise _taken(name)
-        parts = list(_parts(name, statement["breaks"]))
         if parts:
             store.statement_breaks.bulk_write(parts, ordered=False)
         try:

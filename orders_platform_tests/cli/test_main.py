@@ -221,7 +221,8 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, unbuffered: str)
 def test_the_version_is_the_changelogs() -> None:
     assert invoke("--version").stdout == f"orders {__version__}\n"
     changelog = (ROOT / "CHANGELOG.md").read_text()
-    assert next(line for line in changelog.splitlines() if line.startswith("## ")).split()[1] == __version__
+    headings = [line.split()[1] for line in changelog.splitlines() if line.startswith("## ")]
+    assert headings[headings[0] == "Unreleased"] == __version__
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

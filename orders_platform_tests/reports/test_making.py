@@ -233,6 +233,22 @@ def test_many_breaks_are_kept_in_parts(store: Store, broker: Broker, monkeypatch
     assert kept.statement == as_json(first.statement)
 
 
+def test_what_a_dead_maker_left_behind_does_not_mix_in(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders_platform.store.statements._BREAKS_A_PART", 3)
+    stored(store, {f"o-{number}": bought(f"o-{number}", OPENING_MS, paid=None) for number in range(10)})
+    made(store, broker, MONDAY)
+    store.statements.delete_many({})  # as if it had died before its last write
+    payment = {"amount_minor": 100, "currency": "EUR"}
+    for number in range(8):
+        its = [content("payment_captured", f"o-{number}", OPENING_MS + 5, payment_id="p", **payment)]
+        stored(store, {f"o-{number}": its}, start=100 + number)
+    first = made(store, broker, MONDAY)
+    assert len(first.statement.breaks.new) == 2
+    assert made(store, broker, MONDAY).statement == first.statement
+
+
 def test_match_rates_of_days_before(store: Store, broker: Broker) -> None:
     stored(store, {"a": bought("a", OPENING_MS), "b": bought("b", OPENING_MS, paid=None)})
     made(store, broker, MONDAY)

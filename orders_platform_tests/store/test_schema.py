@@ -14,6 +14,7 @@ from orders_platform.store import dead_letters, queries, schema
 from orders_platform.store.client import Store, connect
 from orders_platform.store.dead_letters import DeadLetter
 from orders_platform.store.merge import merge
+from orders_platform.times import MAX_MS
 from orders_platform_tests.adversary import OPENING_MS
 from orders_platform_tests.store.deliveries import RULES, change, placed, snapshot
 
@@ -107,3 +108,34 @@ def test_the_sweep_and_the_dead_letters_are_read_by_index(store: Store) -> None:
     assert (plan["totalDocsExamined"], plan["totalKeysExamined"]) == (0, 0)
     plan = store.dead_letters.find(sort=[("topic", 1), ("partition", 1), ("offset", 1)]).explain()
     assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
+
+
+def test_a_database_of_version_1_is_brought_here(database: tuple[str, str]) -> None:
+    store = connect(*database)
+    store.orders.insert_one({"_id": "o"})
+    store.matcher.insert_one({"_id": "schema", "version": Int64(1)})
+    schema.migrate(store)
+    assert {"event_times", "unsettled", "updated", "waiting_by_deadline"} <= set(store.orders.index_information())
+    assert store.matcher.find_one({"_id": "schema"}) == {"_id": "schema", "version": 2}
+    store.close()
+
+
+def test_a_statements_reads_go_by_index(store: Store) -> None:
+    merge(store, [change(placed(f"o-{number}")) for number in range(100)], OPENING_MS, RULES)
+    merge(store, [change(placed("late", occurred_at=OPENING_MS + 86_400_000))], OPENING_MS, RULES)
+    later = DatetimeMS(OPENING_MS + 1)
+    for wanted, index, examined in (
+        ({"events.occurred_at": {"$gte": later}}, "event_times", 1),
+        ({"outcome": {"$in": ["break", "pending"]}}, "unsettled", 101),
+        ({"updated_at": {"$gte": DatetimeMS(MAX_MS)}}, "updated", 0),
+    ):
+        plan = store.orders.find(wanted, hint=index).explain()["executionStats"]
+        assert plan["totalDocsExamined"] == examined
+
+
+def test_the_validator_refuses_a_damaged_break_or_statement(store: Store) -> None:
+    for damaged in ({"_id": "o:unpaid", "kind": "unpaid"}, {"_id": "o:sad", "kind": "sad", "order_id": "o"}):
+        with pytest.raises(WriteError):
+            store.breaks.insert_one(damaged)
+    with pytest.raises(WriteError):
+        store.statements.insert_one({"_id": "2026-01-05:1", "date": "2026-01-05", "verdict": "clean"})
