@@ -56,7 +56,7 @@ def breaks_at(order: Told, there: Standing, seen_on: date, day: Day, rules: Rule
     kinds = break_kinds(there.document)
     if not kinds:
         return []
-    opened = _opened_on(order, kinds, seen_on, day.time_zone, rules)
+    opened = _opened_on(order, there.document, seen_on, day.time_zone, rules)
     return [
         Break(
             f"{order.order_id}:{kind}",
@@ -72,23 +72,31 @@ def breaks_at(order: Told, there: Standing, seen_on: date, day: Day, rules: Rule
     ]
 
 
-def _opened_on(order: Told, kinds: list[str], seen_on: date, time_zone: str, rules: Rules) -> dict[str, date]:
-    """Return for each kind, there at the end of `seen_on`, the first day at whose end it was there without a gap."""
-    opened = dict.fromkeys(kinds, seen_on)
-    lasting = set(kinds)
-    for when, found in reversed(_turns(order, seen_on, time_zone, rules)):
+def _opened_on(order: Told, now: Document, seen_on: date, time_zone: str, rules: Rules) -> dict[str, date]:
+    """Return for each kind of `now`, the document at the end of `seen_on`, the first business day at whose end it was
+    there without a gap."""
+    lasting = set(break_kinds(now))
+    opened = dict.fromkeys(lasting, seen_on)
+    for when, found in reversed(_turns(order, now, seen_on, time_zone, rules)):
         lasting &= found
+        if not lasting:
+            break
         for kind in lasting:
             opened[kind] = when
     return opened
 
 
-def _turns(order: Told, last: date, time_zone: str, rules: Rules) -> list[tuple[date, set[str]]]:
+def _turns(order: Told, now: Document, last: date, time_zone: str, rules: Rules) -> list[tuple[date, set[str]]]:
     """Return the business days up to `last` at whose end an order may be other than at the end of the day before, in
     their order, with the kinds of its breaks then: days of its events, and of the deadlines that these make."""
     end_ms = day_of(last, time_zone).end_ms
-    days = {date_at(event.occurred_at_ms, time_zone) for event in order.events if event.occurred_at_ms < end_ms}
-    found: dict[date, set[str]] = {}
+    times_ms = {event.occurred_at_ms for event in order.events if event.occurred_at_ms < end_ms}
+    final_ms = max(times_ms)
+    if now.deadline_at_ms < end_ms:
+        final_ms = max(final_ms, now.deadline_at_ms)
+    # Since the last turn nothing has moved, so then it was as it is now.
+    found = {date_at(final_ms, time_zone): set(break_kinds(now))}
+    days = {date_at(time_ms, time_zone) for time_ms in times_ms}
     while missing := sorted(days - found.keys()):
         for when in missing:
             there = standing(order, day_of(when, time_zone).end_ms, rules)

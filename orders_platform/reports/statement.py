@@ -160,6 +160,12 @@ class Tally:
         return standing(order, start_ms, self._rules)
 
     def _add_to_bridge(self, order_id: str, opening: Standing | None, closing: Standing) -> None:
+        if opening is closing:
+            for currency, amount_minor in closing.position_minor.items():
+                bridge = self._bridges.setdefault(currency, Bridge())
+                bridge.opening_minor += amount_minor
+                bridge.closing_minor += amount_minor
+            return
         before = opening.position_minor if opening else {}
         lines = lines_of(opening.winners if opening else None, closing.winners, self._day.start_ms)
         touched = (

@@ -113,10 +113,17 @@ def _parts(name: str, breaks: Mapping[str, Sequence[Any]]) -> Iterator[ReplaceOn
     number = 0
     for each in LISTS:
         for at in range(0, len(breaks[each]), _BREAKS_A_PART):
-            listed = [_longs(one) for one in breaks[each][at : at + _BREAKS_A_PART]]
+            listed = [_break_longs(one) for one in breaks[each][at : at + _BREAKS_A_PART]]
             part = {"_id": f"{name}:{number}", "statement": name, "part": Int64(number), "list": each}
             yield ReplaceOne({"_id": part["_id"]}, part | {"breaks": listed}, upsert=True)
             number += 1
+
+
+def _break_longs(each: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what `_longs` does, faster: there may be a million."""
+    foreign = {currency: Int64(amount) for currency, amount in each["foreign_minor"].items()}
+    numbers = {"at_risk_minor": Int64(each["at_risk_minor"]), "age_days": Int64(each["age_days"])}
+    return {**each, **numbers, "foreign_minor": foreign}
 
 
 def _longs(value: Any) -> Any:
