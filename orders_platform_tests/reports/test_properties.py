@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orders_platform.matching import Rules
 from orders_platform.reports import revisions
+from orders_platform.reports.bridge import Bridge
 from orders_platform.reports.days import day_of
 from orders_platform.reports.render import html
 from orders_platform.reports.standing import Told
@@ -57,7 +58,7 @@ def test_many_adverse_orders(seed: int) -> None:
         for bridge in made.currencies.values():
             moved |= {name for name in bridge.__struct_fields__ if getattr(bridge, name)}
     # Every line of the bridge was at work, or the check would have proved little.
-    assert moved == set(bridge.__struct_fields__) - {"residual_minor"}
+    assert moved == set(Bridge.__struct_fields__) - {"residual_minor"}
 
 
 def test_a_generated_fortnight() -> None:
