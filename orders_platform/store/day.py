@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from bson.datetime_ms import DatetimeMS
+from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
@@ -28,7 +29,7 @@ from orders_platform.store.failures import translated
 
 EVENT_TIMES = "event_times"
 UNSETTLED = "unsettled"
-UPDATED = "updated"
+_SCAN = [("$natural", ASCENDING)]
 UNSETTLED_OUTCOMES = ["break", "pending"]
 _BATCH = 1_000
 
@@ -122,11 +123,15 @@ class Reading:
             yield from self._found({"_id": {"$in": order_ids[at : at + _BATCH]}}, "_id_")
 
     def touched(self, since_ms: int, before_ms: int) -> Iterator[StoredOrder]:
-        """Yield the orders written since a time that have an event before another."""
-        since = {"updated_at": {"$gte": DatetimeMS(since_ms)}}
-        return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, UPDATED)
+        """Yield the orders written since a time that have an event before another.
 
-    def _found(self, wanted: Mapping[str, Any], index: str) -> Iterator[StoredOrder]:
+        Goes through the collection, as only a revision asks: an index on the time of the last write would cost the
+        matcher with each update.
+        """
+        since = {"updated_at": {"$gte": DatetimeMS(since_ms)}}
+        return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, _SCAN)
+
+    def _found(self, wanted: Mapping[str, Any], index: str | list[tuple[str, int]]) -> Iterator[StoredOrder]:
         with translated():
             for found in self._orders.find(wanted, hint=index, batch_size=_BATCH, session=self._session):
                 yield StoredOrder(documents.folded(found), documents.clock_ms(found), documents.arrivals(found))

@@ -16,7 +16,7 @@ from orders_platform.events import REASONS
 from orders_platform.matching import MAX_EVENTS
 from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES, PENDING_STATUSES
 from orders_platform.store.client import Store
-from orders_platform.store.day import EVENT_TIMES, UNSETTLED, UNSETTLED_OUTCOMES, UPDATED
+from orders_platform.store.day import EVENT_TIMES, UNSETTLED, UNSETTLED_OUTCOMES
 from orders_platform.store.failures import translated
 
 VERSION = 2
@@ -165,8 +165,6 @@ _INDEXES = {
             name=UNSETTLED,
             partialFilterExpression={"outcome": {"$in": UNSETTLED_OUTCOMES}},
         ),
-        # The late events of a revision, and `orders export --since`.
-        IndexModel([("updated_at", ASCENDING)], name=UPDATED),
     ],
     "dead_letters": [
         IndexModel([("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)], name="coordinates"),

@@ -14,7 +14,6 @@ from orders_platform.store import dead_letters, queries, schema
 from orders_platform.store.client import Store, connect
 from orders_platform.store.dead_letters import DeadLetter
 from orders_platform.store.merge import merge
-from orders_platform.times import MAX_MS
 from orders_platform_tests.adversary import OPENING_MS
 from orders_platform_tests.store.deliveries import RULES, change, placed, snapshot
 
@@ -115,7 +114,7 @@ def test_a_database_of_version_1_is_brought_here(database: tuple[str, str]) -> N
     store.orders.insert_one({"_id": "o"})
     store.matcher.insert_one({"_id": "schema", "version": Int64(1)})
     schema.migrate(store)
-    assert {"event_times", "unsettled", "updated", "waiting_by_deadline"} <= set(store.orders.index_information())
+    assert {"event_times", "unsettled", "waiting_by_deadline"} <= set(store.orders.index_information())
     assert store.matcher.find_one({"_id": "schema"}) == {"_id": "schema", "version": 2}
     store.close()
 
@@ -127,7 +126,6 @@ def test_a_statements_reads_go_by_index(store: Store) -> None:
     for wanted, index, examined in (
         ({"events.occurred_at": {"$gte": later}}, "event_times", 1),
         ({"outcome": {"$in": ["break", "pending"]}}, "unsettled", 101),
-        ({"updated_at": {"$gte": DatetimeMS(MAX_MS)}}, "updated", 0),
     ):
         plan = store.orders.find(wanted, hint=index).explain()["executionStats"]
         assert plan["totalDocsExamined"] == examined
