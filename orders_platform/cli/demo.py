@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from orders_platform.cli.context import pass_settings
 
 if TYPE_CHECKING:
     from orders_platform.demo.course import Course
+    from orders_platform.generator import GeneratorOptions
     from orders_platform.settings import Settings
 
 DAYS = 7
@@ -28,14 +30,21 @@ DAYS = 7
 def demo(ctx: click.Context, settings: "Settings", orders: int, rate: float, keep: bool) -> int:
     """Start the platform, stream orders with known truth through it, kill the matcher on the way, and prove the result.
 
-    Exit status 1 if any document or dead letter is not what the truth says.
+    Exit status 1 if any document or dead letter is not what the truth says, or the day's statement is incomplete.
     """
+    from orders_platform.cli.report import report
     from orders_platform.cli.stack import down, up
 
     ctx.invoke(up)
     try:
-        course = _run(settings, orders, rate)
+        options = _options(settings, orders)
+        course = _run(settings, options, rate)
         _show(course)
+        # The last day of the stream that is over in every time zone.
+        day = datetime.fromtimestamp(options.start_ms / 1000, UTC) + timedelta(days=options.days - 2)
+        pages = settings.home / "statements"
+        pages.mkdir(exist_ok=True)
+        ctx.invoke(report, when=day, as_json=False, page=pages / f"{day:%Y-%m-%d}.html", force=False)
     finally:
         if not keep:
             ctx.invoke(down)
@@ -46,22 +55,26 @@ def demo(ctx: click.Context, settings: "Settings", orders: int, rate: float, kee
     return 1 if course.verdict.differences else 0
 
 
-def _run(settings: "Settings", orders: int, rate: float) -> "Course":
-    from orders_platform.demo.course import run
+def _options(settings: "Settings", orders: int) -> "GeneratorOptions":
     from orders_platform.generator import GeneratorOptions
     from orders_platform.generator.options import start_in_the_past
-    from orders_platform.local.stack import endpoints
-    from orders_platform.store.client import connect
 
     rules = settings.matching.rules()
-    options = GeneratorOptions(
+    return GeneratorOptions(
         start_ms=start_in_the_past(time.time_ns() // 1_000_000, DAYS, rules),
         orders=orders,
         seed=secrets.randbelow(1_000_000),  # each demo brings orders of its own
         days=DAYS,
         rules=rules,
     )
-    output.say(f"Streaming {orders:,} orders (seed {options.seed}) at {rate:,.0f} messages a second ...")
+
+
+def _run(settings: "Settings", options: "GeneratorOptions", rate: float) -> "Course":
+    from orders_platform.demo.course import run
+    from orders_platform.local.stack import endpoints
+    from orders_platform.store.client import connect
+
+    output.say(f"Streaming {options.orders:,} orders (seed {options.seed}) at {rate:,.0f} messages a second ...")
     where = endpoints(settings)
     store = connect(where.mongo_uri, settings.mongo.database)
     try:
