@@ -9,23 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from orders_platform.demo.course import Course
+from orders_platform.reports.money import money
 
 BAR_WIDTH = 32
 DIFFERENCES_SHOWN = 10
 _COLOURS = {"ok": "green", "pending": "yellow", "break": "red"}
-# Currencies whose minor unit is not a hundredth, of those that the generator uses (ISO 4217).
-_EXPONENTS = {"JPY": 0, "KWD": 3}
 
 
-def money(amounts_minor: Mapping[str, int]) -> str:
-    """Return amounts by currency in their major units, `EUR 1,234.50`, zero left out."""
-    shown = []
-    for currency, amount_minor in sorted(amounts_minor.items()):
-        exponent = _EXPONENTS.get(currency, 2)
-        whole, part = divmod(abs(amount_minor), 10**exponent)
-        if amount_minor:
-            sign = "-" if amount_minor < 0 else ""
-            shown.append(f"{currency} {sign}{whole:,}" + (f".{part:0{exponent}d}" if exponent else ""))
+def _amounts(amounts_minor: Mapping[str, int]) -> str:
+    shown = [money(amount, currency, code=True) for currency, amount in sorted(amounts_minor.items()) if amount]
     return ", ".join(shown) or "-"
 
 
@@ -62,7 +54,7 @@ def _breaks(course: Course) -> Table:
     drawn.add_column("orders", justify="right")
     drawn.add_column("at risk")
     for kind, count in course.verdict.breaks.most_common():
-        drawn.add_row(kind, f"{count:,}", money(course.verdict.at_risk_minor[kind]))
+        drawn.add_row(kind, f"{count:,}", _amounts(course.verdict.at_risk_minor[kind]))
     return drawn
 
 
@@ -74,7 +66,7 @@ def _survived(course: Course) -> Table:
     rows = (
         ("messages", f"{course.messages:,} sent in {course.sent_s:.1f} s, all matched after {course.matched_s:.1f} s "
                      f"({rate:,.0f} a second)"),
-        ("billed", money(course.verdict.billed_minor)),
+        ("billed", _amounts(course.verdict.billed_minor)),
         ("delivered twice", f"{course.duplicates:,}: none counted twice"),
         ("poison", f"{course.poison:,} set aside: {letters}"),
         ("kill -9", f"the matcher (pid {course.killed_pid}) was killed; another was at work after "
