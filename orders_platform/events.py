@@ -150,23 +150,24 @@ class _Memory(dict[str, int]):
 
 
 _minutes = _Memory()  # "2026-01-05T10:00" -> UTC milliseconds
-_tails = _Memory()  # ":00.000Z" -> milliseconds to add
+_SECONDS = {f":{second:02d}": second * 1000 for second in range(60)}
+_tails = _Memory()  # ".000Z", "+02:00" -> milliseconds to add
 _currencies = _Memory()
 
 
 def _time_ms(value: str | int) -> int:
-    """Return `occurred_at_ms(value)`, mostly from memory: a stream's times share their minutes and their tails."""
+    """Return `occurred_at_ms(value)`, mostly from memory: a stream's times share their minutes, seconds and tails."""
     if isinstance(value, int):
         return occurred_at_ms(value)
-    minute, tail = value[:16], value[16:]
+    minute, second, tail = value[:16], value[16:19], value[19:]
     try:
-        time_ms = _minutes[minute] + _tails[tail]
+        time_ms = _minutes[minute] + _SECONDS[second] + _tails[tail]
     except KeyError:
         time_ms = occurred_at_ms(value)
         start_ms = _minutes.get(minute)
         if start_ms is None:
             start_ms = _minutes.remember(minute, occurred_at_ms(minute + ":00Z"))
-        _tails.remember(tail, time_ms - start_ms)
+        _tails.remember(tail, time_ms - start_ms - _SECONDS[second])
         return time_ms
     if not 0 <= time_ms <= MAX_MS:
         raise Broken("bad_time")
