@@ -62,17 +62,16 @@ def _survived(course: Course) -> Table:
     drawn = Table(box=None, pad_edge=False, show_header=False, title="Injected, and survived", title_justify="left",
                   title_style="bold")  # fmt: skip
     letters = ", ".join(f"{reason} {count}" for reason, count in sorted(course.verdict.dead_letters.items()))
-    rate = course.messages / course.matched_s if course.matched_s else 0.0
     rows = (
-        ("messages", f"{course.messages:,} sent in {course.sent_s:.1f} s, all matched after {course.matched_s:.1f} s "
-                     f"({rate:,.0f} a second)"),
+        ("messages", f"{course.messages:,}, all matched after {course.matched_s:.1f} s, the kill included"),
         ("billed", _amounts(course.verdict.billed_minor)),
         ("delivered twice", f"{course.duplicates:,}: none counted twice"),
         ("poison", f"{course.poison:,} set aside: {letters}"),
         ("kill -9", f"the matcher (pid {course.killed_pid}) was killed; another was at work after "
                     f"{course.back_after_s:.1f} s"),
-        ("latency", f"{course.latency.median_s:.2f} s from the broker to a durable document (the oldest message of a "
-                    f"typical batch of {course.latency.batches}); {course.latency.slowest_s:.1f} s across the kill"),
+        ("latency", f"{course.latency.median_s:.2f} s from the broker to a durable document for the oldest message of "
+                    f"a typical batch, {course.latency.slowest_s:.2f} s of the slowest of {course.latency.batches}, "
+                    "once it was back"),
     )  # fmt: skip
     for name, said in rows:
         drawn.add_row(name, said)
