@@ -37,8 +37,8 @@ h1{font-size:20px;margin:0}h2{font-size:14px;margin:14px 0 4px}p{margin:4px 0}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-weight:600;text-align:left;border-bottom:1px solid #9aa5b1}td,th{padding:2px 8px 2px 0;vertical-align:top}
 td.n,th.n{text-align:right}tr.sum td{border-top:1px solid #9aa5b1;font-weight:600}
-td.id{overflow-wrap:anywhere}section:first-child{grid-column:1/-1}
-section:first-child td:first-child{white-space:nowrap}
+td.id{overflow-wrap:anywhere}.parts section:first-child{grid-column:1/-1}
+.parts section:first-child td:first-child{white-space:nowrap}
 svg{width:100%;height:auto;display:block}footer{margin-top:12px;color:#5a6675;font-size:11px;overflow-wrap:anywhere}
 @media print{body{padding:0;font-size:10.5px;max-width:none}h2{margin-top:8px}
 section,tr{break-inside:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
@@ -59,7 +59,7 @@ def html(statement: Statement, changed: Changes | None, earlier: Sequence[tuple[
         *(f"<p><b>{escape(reason)}</b></p>" for reason in incomplete_because(s)),
         "<h2>What customers owe: from opening to closing</h2>",
         _bridges(s),
-        '<div class="grid">',
+        '<div class="grid parts">',
         _section("Open breaks by kind and age", _breaks(s)),
         _section("Match rate", _matching(s, earlier)),
         _section("Largest open breaks", _largest([*s.breaks.new, *s.breaks.persisting])),
