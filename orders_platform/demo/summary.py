@@ -71,7 +71,7 @@ def _survived(course: Course) -> Table:
                     f"{course.back_after_s:.1f} s"),
         ("latency", f"{course.latency.median_s:.2f} s from the broker to a durable document for the oldest message of "
                     f"a typical batch, {course.latency.slowest_s:.2f} s of the slowest of {course.latency.batches}, "
-                    "once it was back"),
+                    "which may have waited for the new matcher"),
     )  # fmt: skip
     for name, said in rows:
         drawn.add_row(name, said)
