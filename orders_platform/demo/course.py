@@ -71,12 +71,7 @@ class Watcher:
         beat = records.read_heartbeat(self.store)
         if beat is None:
             return
-        if (
-            self.killed_pid
-            and self.back_after_s is None
-            and beat.epoch > self.killed_epoch
-            and beat.batch_id is not None
-        ):
+        if self.killed_pid and self.back_after_s is None and beat.epoch > self.killed_epoch and _is_at_work(beat):
             self.back_after_s = time.monotonic() - self.killed_s
         self.matched = sum(
             max(0, beat.offsets.get(topic, {}).get(str(partition), 0) - begin)
@@ -151,6 +146,11 @@ def run(
         watcher.killed_pid,
         watcher.back_after_s or 0.0,
     )
+
+
+def _is_at_work(beat: records.Heartbeat) -> bool:
+    """Return whether a driver has committed a batch, or would if anything waited."""
+    return beat.batch_id is not None or (beat.state == "running" and beat.events_behind == 0)
 
 
 def _killing_at(watcher: Watcher, options: GeneratorOptions) -> Callable[[int], None]:
