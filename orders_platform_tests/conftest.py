@@ -15,6 +15,8 @@ import pytest
 from pymongo import MongoClient
 
 from orders_platform.local import broker, mongod
+from orders_platform.store import schema
+from orders_platform.store.client import Store, connect
 from orders_platform.streams.topics import ensure_topics
 
 _PREFIX = "orders-tests-"
@@ -65,6 +67,17 @@ def database(stack: RunningStack) -> Iterator[tuple[str, str]]:
     yield stack.mongo_uri, name
     with MongoClient(stack.mongo_uri) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def store(database: tuple[str, str]) -> Iterator[Store]:
+    """A migrated store in a database of the test's own."""
+    store = connect(*database)
+    try:
+        schema.migrate(store)
+        yield store
+    finally:
+        store.close()
 
 
 @pytest.fixture

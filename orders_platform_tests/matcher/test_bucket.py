@@ -1,7 +1,7 @@
 """The matcher's one function on a real mongod: every message ends in a document or in the dead letters, once."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,8 +9,8 @@ from orders_platform.events import Event, decode_many, to_json
 from orders_platform.matcher.bucket import Counts, Messages, add, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.matching import MAX_EVENTS, Rules, document_json, fold
-from orders_platform.store import queries, schema
-from orders_platform.store.client import Store, connect
+from orders_platform.store import queries
+from orders_platform.store.client import Store
 from orders_platform_tests.poison import POISON
 
 pytestmark = pytest.mark.services
@@ -18,14 +18,6 @@ pytestmark = pytest.mark.services
 NOW_MS = 1_800_000_000_000
 RULES = Rules()
 WIDE = Bounds(10_000, 8 << 20)
-
-
-@pytest.fixture
-def store(database: tuple[str, str]) -> Iterator[Store]:
-    store = connect(*database)
-    schema.migrate(store)
-    yield store
-    store.close()
 
 
 def order(order_id: str, minutes: int = 0) -> Event:

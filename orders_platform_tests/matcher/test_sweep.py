@@ -1,15 +1,13 @@
 """Deadlines pass without any event."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from orders_platform.events import Event
 from orders_platform.matcher import sweep as sweeping
 from orders_platform.matcher.sweep import sweep
 from orders_platform.matching import Rules
-from orders_platform.store import queries, schema
-from orders_platform.store.client import Store, connect
+from orders_platform.store import queries
+from orders_platform.store.client import Store
 from orders_platform.store.merge import Arrival, Change, merge
 
 pytestmark = pytest.mark.services
@@ -17,14 +15,6 @@ pytestmark = pytest.mark.services
 PLACED_MS = 1_800_000_000_000
 RULES = Rules(payment_window_ms=60_000)
 DEADLINE_MS = PLACED_MS + 60_000
-
-
-@pytest.fixture
-def store(database: tuple[str, str]) -> Iterator[Store]:
-    store = connect(*database)
-    schema.migrate(store)
-    yield store
-    store.close()
 
 
 def place(store: Store, count: int) -> None:
