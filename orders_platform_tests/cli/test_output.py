@@ -4,7 +4,9 @@ import io
 import json
 import os
 import pty
+import select
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +39,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[int]:
         monkeypatch.setattr(sys, name, stream)
         yield screen
     os.close(screen)
+
+
+def drawn(screen: int, *, until: bytes) -> bool:
+    """Read what a drawing thread writes, which comes in any number of parts, until it has shown something."""
+    seen, deadline_s = b"", time.monotonic() + 10
+    while until not in seen and time.monotonic() < deadline_s:
+        if select.select([screen], [], [], 0.1)[0]:
+            seen += os.read(screen, 65536)
+    return until in seen
 
 
 def test_words_and_results_go_apart(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,10 +88,10 @@ def test_progress_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     with terminal(monkeypatch, "stderr") as screen:
         with output.progress("Sending", 3) as advance:
             advance(2)
-        assert b"2/3" in os.read(screen, 65536)
+        assert drawn(screen, until=b"2/3")
         with output.activity("Waiting"):
             pass
-        assert b"Waiting" in os.read(screen, 65536)
+        assert drawn(screen, until=b"Waiting")
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
@@ -89,7 +100,10 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch, no_color: str, co
     monkeypatch.setenv("NO_COLOR", no_color)
     with terminal(monkeypatch, "stdout") as screen:
         output.show("[red]word[/]")
-        assert (b"\x1b[31m" in os.read(screen, 100)) == coloured
+        seen = b""
+        while b"word" not in seen:
+            seen += os.read(screen, 100)
+        assert (b"\x1b[31m" in seen) == coloured
 
 
 def test_a_file_is_not_wrapped_at_80_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
