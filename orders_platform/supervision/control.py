@@ -18,7 +18,7 @@ from orders_platform.supervision import repair
 from orders_platform.supervision.backends.local import REPOSITORY, LocalBackend
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import Handle
-from orders_platform.supervision.supervise import forget_report, read_report
+from orders_platform.supervision.rounds import forget_report, read_report
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
 from orders_platform.supervision.supervisor_lock import find_supervisor
 

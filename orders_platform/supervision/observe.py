@@ -4,12 +4,13 @@
 `remember` is pure and holds what only shows over time: since when messages wait, since when its loop is silent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from orders_platform.errors import OrdersError, StackError
+from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store
@@ -62,6 +63,9 @@ class Backend(Protocol):
     def describe(self) -> dict[str, str]:
         """Say where it lives, for people."""
         ...
+
+
+MakeBackend = Callable[[Settings, Endpoints], Backend]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from orders_platform.streams.client import admin
 from orders_platform.supervision.backends.local import LocalBackend
 from orders_platform.supervision.decide import ASKED, State
 from orders_platform.supervision.observe import Facts, events_behind, look
-from orders_platform.supervision.supervise import Report, read_report
+from orders_platform.supervision.rounds import Report, read_report
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
 from orders_platform.supervision.supervisor_lock import find_supervisor
 from orders_platform.times import format_ms

@@ -12,8 +12,8 @@ import pytest
 from orders_platform.errors import StackError
 from orders_platform.store import matcher_records as records
 from orders_platform.supervision.backends.local import REPOSITORY
+from orders_platform.supervision.rounds import own_holder, read_report
 from orders_platform.supervision.status import gather
-from orders_platform.supervision.supervise import own_holder, read_report
 from orders_platform.supervision.supervisor_lock import find_supervisor, only_supervisor
 from orders_platform_tests.supervision.conftest import Platform, is_over
 
