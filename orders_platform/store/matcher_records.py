@@ -87,6 +87,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     committed_at_ms: int
     messages: int = 0
+    dead_letters: int = 0
     oldest_time_ms: int | None = None
 
 

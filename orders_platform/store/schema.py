@@ -47,7 +47,7 @@ def migrate(store: Store) -> None:
                 f"The database's schema has version {recorded['version']}, this program knows {VERSION}.",
                 "Use the program's later version with it.",
             )
-        for name, validator in _VALIDATORS.items():
+        for name, validator in VALIDATORS.items():
             _validate(store, name, validator)
         for name, indexes in _INDEXES.items():
             store.database[name].create_indexes(indexes)
@@ -149,7 +149,7 @@ _STATEMENT = _whole(
         "changes": _or_null({"bsonType": "object"}),
     }
 )
-_VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER, "breaks": _BREAK, "statements": _STATEMENT}
+VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER, "breaks": _BREAK, "statements": _STATEMENT}
 _INDEXES = {
     "orders": [
         # The sweep: what waits, by deadline. An order that waits for nothing more is not in it.
@@ -164,6 +164,10 @@ _INDEXES = {
             [("outcome", ASCENDING)],
             name=UNSETTLED,
             partialFilterExpression={"outcome": {"$in": UNSETTLED_OUTCOMES}},
+        ),
+        # The check for money without an order. Only such orders are in it, and they are few.
+        IndexModel(
+            [("deadline_at", ASCENDING)], name="orphans_by_deadline", partialFilterExpression={"status": "orphan"}
         ),
     ],
     "dead_letters": [
