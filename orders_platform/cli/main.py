@@ -30,6 +30,8 @@ COMMANDS = {
     "publish": ("feed", "Send JSON lines to Kafka."),
     "wait": ("feed", "Wait until everything published so far is matched."),
     "export": ("look", "Write out orders, breaks or dead letters."),
+    "check": ("check", "Run the platform's checks; for CI, too."),
+    "export": ("look", "Write out orders or dead letters."),
     "fold": ("look", "Match a file of events without any service: the dry run of a rule change."),
     "trace": ("look", "Explain one order: its events, its figures, its status."),
     "watch": ("look", "Watch rates, lag, statuses and new breaks live."),

@@ -31,19 +31,30 @@ class Parts(click.ParamType[frozenset[str]]):
 
 @click.command()
 @click.option("--only", type=Parts(), default=",".join(_ALL), metavar="PARTS", help="A part: kafka,mongo,matcher.")
-@click.option("--no-dagster", is_flag=True, help="Supervise the matcher without Dagster.")
+@click.option("--no-dagster", is_flag=True, help="Without Dagster: a small supervisor keeps the matcher.")
 @pass_settings
 def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
-    """Start Kafka, MongoDB and the matcher, and wait until they work.
+    """Start Kafka, MongoDB, Dagster and the matcher, and wait until they work.
 
-    What the settings name elsewhere is used, not started. What runs already stays as it is.
+    Dagster's sensor starts the matcher and keeps it at work. What the settings name elsewhere is used, not started. What runs already stays as it is.
     """
     from orders_platform.local import stack
-    from orders_platform.supervision.control import Control
+    from orders_platform.supervision import dagster_home
+    from orders_platform.supervision.control import Control, stop_supervisor
     from orders_platform.supervision.status import gather
 
+    address = None
     with _steps() as report:
         stack.up(settings, only, report)
+        if "matcher" in only and no_dagster:
+            dagster_home.stop(settings)
+        elif "matcher" in only:
+            report("Starting Dagster", 0, 1)
+            stop_supervisor(settings)
+            dagster_home.start_daemon(settings)
+            dagster_home.start_webserver(settings)
+            address = dagster_home.await_webserver(settings)
+            report("Starting Dagster", 1, 1)
         if "matcher" in only:
             report("Starting the matcher", 0, 1)
             Control(settings, output.say).start()
@@ -53,13 +64,15 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
         for part in gather(settings).components
     ]
     output.show(output.table("", "state", "pid", "address", "detail", rows=rows))
+    if address is not None:
+        output.say(f"Dagster: {address}")
 
 
 @click.command()
 @click.option("--purge", is_flag=True, help="Delete this home's data too.")
 @pass_settings
 def down(settings: Settings, purge: bool) -> None:
-    """Stop the matcher after its batch, then Kafka and MongoDB."""
+    """Stop Dagster, the matcher after its batch, then Kafka and MongoDB."""
     from orders_platform.local import stack
 
     with output.activity("Stopping ...") as say:
@@ -95,9 +108,11 @@ def doctor(settings: Settings, as_json: bool) -> int:
 def _stop_matcher(settings: Settings) -> list[str]:
     from orders_platform.errors import OrdersError
     from orders_platform.local import processes
+    from orders_platform.supervision import dagster_home
     from orders_platform.supervision.control import Control, stop_supervisor
 
-    stopped = ["supervisor"] if stop_supervisor(settings) else []
+    stopped = dagster_home.stop(settings)
+    stopped += ["supervisor"] if stop_supervisor(settings) else []
     if processes.find(settings.home, "matcher") is None:
         return stopped
     try:

@@ -97,6 +97,11 @@ def find(home: Path, name: str) -> Process | None:
     return lost
 
 
+def is_recorded(home: Path, name: str) -> bool:
+    """Say whether `name` was started here and not stopped since: it lives, or died by itself."""
+    return _recorded(home, name) is not None
+
+
 def is_alive(process: Process) -> bool:
     """Say whether this very process still runs. One that ended and was not waited for does not."""
     current = _identify(process.name, process.pid)

@@ -14,13 +14,13 @@ from orders_platform.settings import PREFIX, Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import end_offsets
-from orders_platform.supervision import repair
+from orders_platform.supervision import dagster_home, repair
 from orders_platform.supervision.backends.local import REPOSITORY, LocalBackend
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import Handle
 from orders_platform.supervision.rounds import forget_report, read_report
+from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
-from orders_platform.supervision.supervisor_lock import find_supervisor
 
 READY_TIMEOUT_S = 180.0
 """Session, checkpoint and first heartbeat take about 20 s on two busy cores; a backoff may come on top."""
@@ -83,8 +83,11 @@ class Control:
         before = records.read_heartbeat(self._store)
         self._want("running", "restarted by a person", restart_token=secrets.token_hex(8), reset_breaker=True)
         # A supervisor started here takes the settings of this command; one that a person runs keeps its own.
-        stop_supervisor(self._settings)
-        ensure_supervisor(self._settings)
+        if processes.find(self._settings.home, DAEMON) is not None:
+            dagster_home.start_daemon(self._settings)
+        else:
+            stop_supervisor(self._settings)
+            ensure_supervisor(self._settings)
         return self.wait_until_ready(after_epoch=0 if before is None else before.epoch)
 
     def repair(self) -> tuple[Path | None, records.Heartbeat]:
@@ -95,6 +98,7 @@ class Control:
             OrdersError: the matcher does not stop or come up.
         """
         checkpoint = checkpoint_path(self._settings)
+        by_dagster = processes.stop(self._settings.home, DAEMON)
         stop_supervisor(self._settings)
         self.stop()
         if processes.find(self._settings.home, SUPERVISOR) is not None:
@@ -112,6 +116,8 @@ class Control:
         else:
             self._say(f"No offsets are kept: the new checkpoint begins at {self._settings.matcher.starting_offsets}.")
         self._want("running", "repaired by a person", reset_breaker=True)
+        if by_dagster:
+            dagster_home.start_daemon(self._settings)
         ensure_supervisor(self._settings)
         return aside, self.wait_until_ready(after_epoch=0 if before is None else before.epoch)
 
@@ -138,7 +144,8 @@ class Control:
         if report is not None and report.state == "failed" and report.at_ms >= self._asked_ms:
             raise StackError(report.reason, report.fix)
         if find_supervisor(self._settings.home) is None:
-            log = processes.log_file(self._settings.home, SUPERVISOR)
+            logs = [processes.log_file(self._settings.home, name) for name in (DAEMON, SUPERVISOR)]
+            log = next((file for file in logs if file.exists()), logs[-1])
             raise StackError("The supervisor is not running any more.", f"Read {log}, then `orders matcher start`.")
 
     def _want(self, state: str, reason: str, restart_token: str | None = None, reset_breaker: bool = False) -> None:

@@ -1,5 +1,6 @@
 """The state of the platform as one document: what `orders status` shows, and scripts rely on."""
 
+import time
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,15 +11,18 @@ from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store.client import connect
 from orders_platform.streams.client import admin
+from orders_platform.supervision import dagster_home
 from orders_platform.supervision.backends.local import LocalBackend
 from orders_platform.supervision.decide import ASKED, State
 from orders_platform.supervision.observe import Facts, events_behind, look
 from orders_platform.supervision.rounds import Report, read_report
+from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
-from orders_platform.supervision.supervisor_lock import find_supervisor
 from orders_platform.times import format_ms
 
 TIMEOUT_S = 3.0
+SENSOR_SILENT_MAX_S = 60
+"""Six ticks of the sensor."""
 
 
 class Component(msgspec.Struct, frozen=True):
@@ -71,15 +75,32 @@ def gather(settings: Settings) -> Status:
     report = None if supervisor is None else read_report(settings.home)
     state, detail = _matcher_state(facts, report)
     matcher = _matcher(settings, facts, state)
-    watching = Component(
-        SUPERVISOR,
-        "stopped" if supervisor is None else "running",
-        None if supervisor is None else supervisor.pid,
-        None,
-        "" if report is None else " ".join(filter(None, (report.reason, report.fix))),
-    )
     working = Component("matcher", state, matcher.pid, None, detail)
-    return Status((kafka, mongo, watching, working), matcher, {})
+    parts = (kafka, mongo, _supervisor(supervisor, report), working)
+    if not dagster_home.is_wanted(settings.home):
+        return Status(parts, matcher, {})
+    webserver = _webserver(settings)
+    urls = {} if webserver.address is None else {"dagster": webserver.address}
+    return Status((*parts[:2], webserver, *parts[2:]), matcher, urls)
+
+
+def _supervisor(supervisor: processes.Process | None, report: Report | None) -> Component:
+    if supervisor is None:
+        return Component(SUPERVISOR, "stopped", None, None, "")
+    detail = "" if report is None else " ".join(filter(None, (report.reason, report.fix)))
+    silent_s = 0 if report is None else int(time.time() - report.at_ms / 1000)
+    if supervisor.name == DAEMON and silent_s > SENSOR_SILENT_MAX_S:
+        fix = "See the sensor matcher_supervisor in Dagster: somebody may have stopped it."
+        return Component(DAEMON, "stalled", supervisor.pid, None, f"The sensor last looked {silent_s} s ago. {fix}")
+    return Component(supervisor.name, "running", supervisor.pid, None, detail)
+
+
+def _webserver(settings: Settings) -> Component:
+    found, address = processes.find(settings.home, dagster_home.WEBSERVER), dagster_home.url(settings.home)
+    if found is None or address is None:
+        return Component(dagster_home.WEBSERVER, "failed", None, None, "Start it with `orders up`.")
+    state = "running" if dagster_home.answers(address, TIMEOUT_S) else "starting"
+    return Component(dagster_home.WEBSERVER, state, found.pid, address, "")
 
 
 def _kafka(settings: Settings) -> tuple[Component, str | None]:

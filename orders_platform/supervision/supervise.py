@@ -42,6 +42,7 @@ class Supervisor:
         self._me = rounds.identity(settings)
         self._connections = rounds.Connections(settings, backend)
         self._last: Handle | None = None
+        self._proved = 0
         self._ending = DIED
         self._said = ""
 
@@ -57,6 +58,8 @@ class Supervisor:
             while not ended.is_set():
                 self._sleep(ended, self.tick())
         finally:
+            if self._connections.backend is not None:
+                self._connections.backend.close()
             self._connections.close()
         self._say("The supervisor ends; the matcher goes on." if self._last else "The supervisor ends.")
 
@@ -99,9 +102,12 @@ class Supervisor:
         if sight.facts.running is None:
             self._ending = DIED
         self._report(sight)
-        if sight.committed:
+        running = sight.facts.running
+        if sight.committed and running is not None and running.epoch != self._proved:
+            self._proved = running.epoch
             repair.forget_start_offsets(self._settings.home)
-        self._last = sight.facts.running
+            backend.proved(running)
+        self._last = running
         self._act(sight, store, backend)
         return TICK_S if sight.state in ("running", "stopped", "failed") else BUSY_TICK_S
 

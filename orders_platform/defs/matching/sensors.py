@@ -40,6 +40,8 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory = Memory()
     clock: rounds.SteadyClock = msgspec.field(default_factory=rounds.SteadyClock)
     last: Handle | None = None
+    proved: int = 0
+    """The latest epoch that was seen to have committed a batch."""
     reported: tuple[int | None, int | None] = (None, None)
     """Epoch and batch of the latest report."""
     reported_at_ms: int = 0
@@ -62,8 +64,10 @@ def matcher_supervisor(context: dg.SensorEvaluationContext, matcher: MatcherReso
         me = rounds.identity(settings)
         sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY, cursor.last)
         rounds.write_report(settings.home, sight)
-        if sight.committed:
+        if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
+            cursor = msgspec.structs.replace(cursor, proved=running.epoch)
             repair.forget_start_offsets(settings.home)
+            connections.get()[1].proved(running)
         request = _request(context.instance, sight, cursor)
         cursor = msgspec.structs.replace(cursor, memory=sight.memory, last=sight.facts.running or cursor.last)
         if isinstance(request, dg.RunRequest):

@@ -7,6 +7,7 @@ Secrets travel in the environment, never in arguments or Spark's configuration, 
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,7 +42,6 @@ class LocalBackend:
         self._endpoints = endpoints
         self._home = settings.home.resolve()
         self._java_home: Path | None = None
-        self._archive: ClassArchive | None = None
 
     def submit(self, epoch: int, attempt: int, start_offsets: Offsets | None = None) -> Handle:
         """Start a driver and return at once; whether it works is for its heartbeat to say.
@@ -100,8 +100,8 @@ class LocalBackend:
         Raises:
             StackError: the process that sees to it can't be started.
         """
-        if self._archive is not None:
-            self._archive.make(handle.pid)
+        if self._settings.matcher.master.startswith("local"):
+            self._class_archive(_spark_home(), spark_connector_jars()).make(handle.pid)
 
     def close(self) -> None:
         """Let go of what serves the supervisor alone; the driver is left at work.
@@ -139,6 +139,9 @@ class LocalBackend:
             self._java_home = java_home(find_java())
         return self._java_home
 
+    def _class_archive(self, spark_home: Path, connector: Sequence[Path]) -> ClassArchive:
+        return ClassArchive(self._home, self._java(), [*connector, *spark_home.glob("jars/*.jar")])
+
     def _command(self, spark_home: Path) -> list[str]:
         scratch = self._home / "spark"
         configuration = {
@@ -156,8 +159,7 @@ class LocalBackend:
         if master.startswith("local"):
             # Workers are in this JVM: its class path does, and is what a class archive is made for.
             jars = ("--driver-class-path", os.pathsep.join(map(str, connector)))
-            self._archive = ClassArchive(self._home, self._java(), [*connector, *spark_home.glob("jars/*.jar")])
-            java_options = " ".join((JAVA_OPTIONS, *self._archive.options()))
+            java_options = " ".join((JAVA_OPTIONS, *self._class_archive(spark_home, connector).options()))
         else:
             jars = ("--jars", ",".join(map(str, connector)))
         return [
