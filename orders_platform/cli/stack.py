@@ -36,7 +36,8 @@ class Parts(click.ParamType[frozenset[str]]):
 def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
     """Start Kafka, MongoDB, Dagster and the matcher, and wait until they work.
 
-    Dagster's sensor starts the matcher and keeps it at work. What the settings name elsewhere is used, not started. What runs already stays as it is.
+    Dagster's sensor starts the matcher and keeps it at work. What the settings name elsewhere is used, not started.
+    What runs already stays as it is.
     """
     from orders_platform.local import stack
     from orders_platform.supervision import dagster_home

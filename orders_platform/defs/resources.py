@@ -14,9 +14,10 @@ from orders_platform.settings import Settings
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import Positions, begin_offsets, end_offsets
 from orders_platform.supervision import rounds
+from orders_platform.supervision.backends.local import LocalBackend
 from orders_platform.supervision.checks import SAMPLE, Subject
 from orders_platform.supervision.decide import Policy
-from orders_platform.supervision.observe import Memory
+from orders_platform.supervision.observe import MakeBackend, Memory
 
 TIMEOUT_S = 5.0
 
@@ -88,6 +89,10 @@ class MatcherResource(dg.ConfigurableResource):
         """
         return Settings.load(self.kafka.overrides() | self.mongo.overrides())
 
+    def make_backend(self) -> MakeBackend:
+        """Return what makes the backend that the matcher lives in."""
+        return LocalBackend
+
     @contextmanager
     def subject(self, sample: int | None = SAMPLE) -> Iterator[Subject]:
         """Look at everything once, for checks.
@@ -96,7 +101,7 @@ class MatcherResource(dg.ConfigurableResource):
             StackError: a local service does not run.
         """
         settings = self.settings()
-        connections = rounds.Connections(settings)
+        connections = rounds.Connections(settings, self.make_backend())
         try:
             store, _, servers = connections.get()
             me, clock = rounds.identity(settings), rounds.SteadyClock()

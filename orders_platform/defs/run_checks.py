@@ -3,7 +3,6 @@
 Dagster's own commands end with success when a check fails that blocks nothing; whoever calls this reads the results.
 """
 
-import logging
 import warnings
 from collections.abc import Sequence
 from typing import Literal
@@ -43,7 +42,6 @@ def run_checks(names: frozenset[str] | None, whole: bool, resources: dict[str, o
         if names is not None and (unknown := sorted(names - known)):
             raise UsageError(f"There is no check {unknown[0]!r}.", f"There are {', '.join(sorted(known))}.")
         wanted = [key for key in keys if names is None or key.asset_key.to_user_string() in names or key.name in names]
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
         found = _evaluations(dg.Definitions.merge(defs), wanted, whole, resources or {})
     outcomes = []
     for key in wanted:
@@ -64,9 +62,10 @@ def _evaluations(
     job = dg.define_asset_job("orders_check", selection=selection, executor_def=dg.in_process_executor)
     with_job = dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
     tags = {WHOLE: "true"} if whole else {}
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.ephemeral() as instance:
         result = with_job.resolve_job_def("orders_check").execute_in_process(
-            instance=instance, tags=tags, resources=resources or None, raise_on_error=False
+            instance=instance, tags=tags, run_config=quiet, resources=resources or None, raise_on_error=False
         )
         if not result.success:
             raise StackError(_cause(result), "Run `orders status` and `orders doctor`.")

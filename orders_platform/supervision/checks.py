@@ -209,8 +209,9 @@ def _deadlines_swept(subject: Subject) -> Result:
 def _matcher_at_work(subject: Subject) -> Result:
     sight = subject.sight
     figures = {"state": sight.state, "events_behind": -1 if sight.behind is None else sight.behind}
-    text = f"The matcher is {sight.state.replace('_', ' ')}. {sight.action.reason}"
-    return Result(sight.state in ("running", "starting"), text, figures, grave=sight.state != "stopped")
+    state = sight.state.replace("_", " ") if sight.facts.running or sight.state != "starting" else "not running"
+    text = f"The matcher is {state}. {sight.action.reason}"
+    return Result(state in ("running", "starting"), text, figures, grave=state != "stopped")
 
 
 def _supervisor_at_work(subject: Subject) -> Result:

@@ -37,7 +37,7 @@ def _job(deed: Deed, description: str) -> dg.JobDefinition:
             request = Request()
             if deed == "stop":
                 _stop(settings)
-        outcome = errand.carry_out(settings, deed, request, context.log.info)
+        outcome = errand.carry_out(settings, deed, request, context.log.info, matcher.make_backend())
         context.log_event(_observation(deed, outcome))
 
     @dg.job(

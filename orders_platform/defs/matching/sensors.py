@@ -20,7 +20,8 @@ from orders_platform.supervision.observe import Handle, Memory
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 from orders_platform.times import format_ms
 
-TICK_S = 10
+TICK_S = 5
+"""As often as Dagster ticks at all: a dead matcher waits for it."""
 REPORT_EVERY_MS = 60_000
 REPORT_IDLE_MS = 300_000
 """Dagster keeps events for ever: a report is some 30 KB."""
@@ -59,7 +60,7 @@ def matcher_supervisor(context: dg.SensorEvaluationContext, matcher: MatcherReso
     cursor = _cursor(context.cursor)
     if (other := plain_supervisor(settings.home)) is not None:
         return _skip(f"The supervisor of process {other.pid} keeps this matcher.", cursor)
-    connections = rounds.Connections(settings)
+    connections = rounds.Connections(settings, matcher.make_backend())
     try:
         me = rounds.identity(settings)
         sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY, cursor.last)

@@ -1,0 +1,113 @@
+"""The code location, loaded in each way that Dagster loads it, and its public names."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from orders_platform.definitions import defs
+from orders_platform.defs.resources import KafkaResource, MatcherResource, MongoResource
+
+ROOT = Path(__file__).resolve().parents[2]
+MATCHED = {
+    "dead_letter_share",
+    "deadlines_swept",
+    "documents_valid",
+    "figures_follow_from_events",
+    "lag",
+    "matcher_at_work",
+    "messages_conserved",
+    "no_event_twice",
+    "no_money_without_order",
+    "supervisor_at_work",
+}
+TOPICS = {"orders_topic", "payments_topic", "adjustments_topic"}
+
+
+def test_the_names_that_others_rely_on() -> None:
+    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == TOPICS | {"matched_orders"}
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert checks == {("matched_orders", name) for name in MATCHED} | {(topic, "nothing_expired") for topic in TOPICS}
+    jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
+    assert jobs == {"start_matcher", "restart_matcher", "stop_matcher"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"matcher_supervisor"}
+
+
+def test_assets_are_external_and_say_what_they_are() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.is_external
+        assert node.description
+        assert node.owners
+        assert node.kinds
+    matched = graph.get(dg.AssetKey("matched_orders"))
+    assert {key.to_user_string() for key in matched.parent_keys} == TOPICS
+    assert matched.freshness_policy is not None
+
+
+def test_the_supervisor_runs_without_anybody_switching_it_on() -> None:
+    (sensor,) = defs.get_repository_def().sensor_defs
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 5
+
+
+def test_nothing_tries_again_beside_the_sensor() -> None:
+    for name in ("start_matcher", "restart_matcher", "stop_matcher"):
+        assert defs.resolve_job_def(name).tags["dagster/max_retries"] == "0"
+
+
+@pytest.mark.parametrize("way", ["workspace.yaml", "tool.dg"])
+def test_the_code_location_loads(way: str, tmp_path: Path) -> None:
+    """By the module that each names, in a process that has no settings and no working directory of ours."""
+    if way == "workspace.yaml":
+        (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+        module, name = location["python_module"]["module_name"], location["python_module"]["location_name"]
+    else:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+        module, name = project["code_location_target_module"], project["code_location_name"]
+    assert name == "orders_platform"
+    program = (
+        "import json, sys; from dagster._core.workspace import autodiscovery;"
+        "(found,) = autodiscovery.loadable_targets_from_python_module(sys.argv[1], working_directory=None);"
+        "print(json.dumps(found.attribute))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, module],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == "defs"
+
+
+def test_secrets_come_from_settings_or_a_named_variable_and_are_not_in_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ORDERS_HOME", str(tmp_path))
+    monkeypatch.setenv("ORDERS_MONGO__URI", "mongodb://u:canary-in-uri@127.0.0.1:1/")
+    plain = MatcherResource(kafka=KafkaResource(), mongo=MongoResource())
+    assert "canary" not in repr(plain)
+    assert plain.settings().mongo.given_uri() == "mongodb://u:canary-in-uri@127.0.0.1:1/"
+    monkeypatch.setenv("ELSEWHERE", "mongodb://u:canary-2@127.0.0.1:2/")
+    named = MongoResource(uri=dg.EnvVar("ELSEWHERE"))
+    assert "canary" not in repr(named)
+    with dg.build_resources({"m": MatcherResource(kafka=KafkaResource(), mongo=named)}) as found:
+        assert found.m.settings().mongo.given_uri() == "mongodb://u:canary-2@127.0.0.1:2/"
+
+
+def test_both_instances_take_their_file(tmp_path: Path) -> None:
+    for file in ("dagster.yaml", "deploy/dagster/dagster.yaml"):
+        written = yaml.safe_load((ROOT / file).read_text())
+        stored = written.pop("storage", None)
+        assert (stored is not None) == file.startswith("deploy")
+        (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(written))
+        with dg.DagsterInstance.from_config(str(tmp_path)) as made:
+            assert not made.telemetry_enabled
+            assert made.run_retries_enabled is False
+            assert made.run_monitoring_enabled
