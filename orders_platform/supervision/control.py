@@ -45,6 +45,10 @@ class Control:
         self._backend = LocalBackend(settings, self._endpoints)
         self._asked_ms = 0
 
+    def close(self) -> None:
+        """Let go of MongoDB."""
+        self._store.close()
+
     def start(self) -> records.Heartbeat:
         """Want the matcher to run, see that a supervisor does, and return its heartbeat once its stream runs.
 

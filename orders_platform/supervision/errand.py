@@ -93,6 +93,8 @@ def carry_out(
                 sight = rounds.make_round(
                     settings, connections, me, memory, request.clock, policy or Policy(), last, ending
                 )
+                if sight.facts.unreachable:
+                    raise StackError(sight.action.reason, "It is looked at again in a moment.")
                 wanted = deed_of(sight)
                 if wanted != deed and not (deed == "restart" and wanted == "start"):
                     tell(f"Nothing is left to do. {sight.action.reason}")

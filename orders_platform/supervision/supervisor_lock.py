@@ -31,6 +31,7 @@ def only_supervisor(home: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        os.ftruncate(descriptor, 0)
         os.close(descriptor)
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 import msgspec
 import psutil
 import pytest
+from bson.datetime_ms import DatetimeMS
 
 from orders_platform.definitions import defs
 from orders_platform.defs.matching import sensors
@@ -32,8 +33,9 @@ class Dagster:
         self.keys: set[str] = set()
 
     def tick(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(self.instance, self.cursor, resources={"matcher": self.matcher})
-        result = matcher_supervisor(context)
+        given = {"matcher": self.matcher}
+        with dg.build_sensor_context(self.instance, self.cursor, resources=given) as context:
+            result = matcher_supervisor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
@@ -170,17 +172,29 @@ def test_an_idle_matcher_is_left_alone_and_reported_with_its_checks_in_one_tick(
     assert not second.run_requests
 
 
-def test_reports_are_at_most_one_a_minute_and_less_while_nothing_changes(dagster: Dagster) -> None:
+def test_checks_are_asked_each_minute_and_told_when_one_changes_or_after_five(dagster: Dagster) -> None:
+    def later(checked_ms: int, reported_ms: int) -> None:
+        seen = msgspec.json.decode(str(dagster.cursor), type=Cursor)
+        earlier = {
+            "checked_at_ms": seen.checked_at_ms - checked_ms,
+            "reported_at_ms": seen.reported_at_ms - reported_ms,
+        }
+        dagster.cursor = msgspec.json.encode(msgspec.structs.replace(seen, **earlier)).decode()
+
     dagster.start()
-    dagster.tick()
-    cursor = msgspec.json.decode(str(dagster.cursor), type=Cursor)
-    minutes_ago = msgspec.structs.replace(cursor, reported_at_ms=cursor.reported_at_ms - 61_000)
-    dagster.cursor = msgspec.json.encode(minutes_ago).decode()
-    assert not dagster.tick().asset_events
-    dagster.platform.publish()
-    dagster.platform.until(lambda: _behind(dagster.platform) == 0)
-    dagster.cursor = msgspec.json.encode(minutes_ago).decode()
     assert dagster.tick().asset_events
+    later(61_000, 61_000)
+    assert not dagster.tick().asset_events, "nothing has changed"
+    later(61_000, 240_000)
+    assert dagster.tick().asset_events
+    late = {"_id": "o-1", "status": "awaiting_payment", "deadline_at": DatetimeMS(1)}
+    dagster.platform.store.orders.insert_one(late, bypass_document_validation=True)
+    later(1_000, 0)
+    assert not dagster.tick().asset_events, "not yet asked again"
+    later(61_000, 61_000)
+    events = dagster.tick().asset_events
+    failed = {event.check_name for event in events if isinstance(event, dg.AssetCheckEvaluation) and not event.passed}
+    assert "deadlines_swept" in failed
 
 
 def test_people_stop_start_and_restart_it_from_dagster(dagster: Dagster) -> None:

@@ -8,7 +8,7 @@ from orders_platform.defs.topics.assets import OWNERS, TOPICS
 
 WARN_AFTER = timedelta(minutes=7)
 FAIL_AFTER = timedelta(minutes=15)
-"""The sensor reports each minute while documents change, and each five minutes while they need not."""
+"""The sensor vouches for the collection every five minutes while the matcher is at work, and at no other time."""
 
 matched_orders = dg.AssetSpec(
     "matched_orders",

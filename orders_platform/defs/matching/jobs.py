@@ -65,7 +65,11 @@ def _wish(deed: Deed, store: Store) -> None:
 def _stop(settings: Settings) -> None:
     from orders_platform.supervision.control import Control
 
-    Control(settings).stop()
+    control = Control(settings)
+    try:
+        control.stop()
+    finally:
+        control.close()
 
 
 def _observation(deed: Deed, outcome: Outcome) -> dg.AssetObservation:

@@ -1,6 +1,6 @@
 """The sensor that keeps the matcher at work. It only looks and decides; what is to be done, a run does."""
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,7 +11,8 @@ from orders_platform.defs.matching.checks import checks_on, evaluation
 from orders_platform.defs.matching.jobs import JOBS, REQUEST_TAG
 from orders_platform.defs.resources import MatcherResource
 from orders_platform.defs.topics.assets import TOPICS
-from orders_platform.errors import OrdersError
+from orders_platform.errors import OrdersError, StackError
+from orders_platform.local.home import prepare
 from orders_platform.store import audit
 from orders_platform.supervision import errand, repair, rounds
 from orders_platform.supervision.checks import Subject, answer
@@ -22,9 +23,9 @@ from orders_platform.times import format_ms
 
 TICK_S = 5
 """As often as Dagster ticks at all: a dead matcher waits for it."""
-REPORT_EVERY_MS = 60_000
-REPORT_IDLE_MS = 300_000
-"""Dagster keeps events for ever: a report is some 30 KB."""
+CHECK_EVERY_MS = 60_000
+REPORT_EVERY_MS = 300_000
+"""Dagster keeps events for ever, and a report is 40 KB of them: 12 MB a day. A check that changes is told sooner."""
 POLICY = Policy()
 _OPEN = [
     DagsterRunStatus.QUEUED,
@@ -43,9 +44,10 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     last: Handle | None = None
     proved: int = 0
     """The latest epoch that was seen to have committed a batch."""
-    reported: tuple[int | None, int | None] = (None, None)
-    """Epoch and batch of the latest report."""
+    checked_at_ms: int = 0
     reported_at_ms: int = 0
+    failing: tuple[str, ...] = ()
+    """The checks that failed in the latest report."""
 
 
 @dg.sensor(
@@ -64,7 +66,7 @@ def matcher_supervisor(context: dg.SensorEvaluationContext, matcher: MatcherReso
     try:
         me = rounds.identity(settings)
         sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY, cursor.last)
-        rounds.write_report(settings.home, sight)
+        _tell_status(context, settings.home, sight)
         if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
             cursor = msgspec.structs.replace(cursor, proved=running.epoch)
             repair.forget_start_offsets(settings.home)
@@ -76,8 +78,12 @@ def matcher_supervisor(context: dg.SensorEvaluationContext, matcher: MatcherReso
         store, _, servers = connections.get()
         events: list[Any] = []
         if _is_due(cursor, sight):
-            events = list(_report(Subject(settings, store, servers, sight)))
-            cursor = msgspec.structs.replace(cursor, reported=_batch(sight), reported_at_ms=sight.now_ms)
+            events, failing = _report(Subject(settings, store, servers, sight))
+            cursor = msgspec.structs.replace(cursor, checked_at_ms=sight.now_ms)
+            if failing == cursor.failing and sight.now_ms - cursor.reported_at_ms < REPORT_EVERY_MS:
+                events = []
+            else:
+                cursor = msgspec.structs.replace(cursor, reported_at_ms=sight.now_ms, failing=failing)
         return _skip(request or f"{sight.state}: {sight.action.reason}", cursor, events)
     except OrdersError as error:
         # Nothing is known, so nothing is done; the next look tells.
@@ -118,49 +124,57 @@ def _request(instance: dg.DagsterInstance, sight: rounds.Sight, cursor: Cursor) 
     )
 
 
+def _tell_status(context: dg.SensorEvaluationContext, home: Path, sight: rounds.Sight) -> None:
+    """Leave what was seen for `orders status`. A full disk must not keep a matcher from being restarted."""
+    try:
+        if not (home / "run").is_dir():
+            prepare(home)
+        rounds.write_report(home, sight)
+    except (OSError, StackError) as error:
+        context.log.warning(f"The report for `orders status` can't be written: {error}")
+
+
 def _is_due(cursor: Cursor, sight: rounds.Sight) -> bool:
-    """Say whether a report is due: it vouches for the collection, so a matcher that is not at work gets none."""
-    if sight.state != "running" or not sight.committed:
-        return False
-    age_ms = sight.now_ms - cursor.reported_at_ms
-    if _batch(sight) == cursor.reported:
-        return sight.behind == 0 and age_ms >= REPORT_IDLE_MS
-    return age_ms >= REPORT_EVERY_MS
+    """Say whether the checks are due: a report vouches for the collection, so a matcher not at work gets none."""
+    return sight.state == "running" and sight.now_ms - cursor.checked_at_ms >= CHECK_EVERY_MS
 
 
-def _report(subject: Subject) -> Iterator[Any]:
-    """Yield the materialization first: a later one would wipe the checks' results out of the UI."""
+def _report(subject: Subject) -> tuple[list[Any], tuple[str, ...]]:
+    """Return events, the materialization first: a later one would wipe the checks' results out of the UI.
+
+    And the names of the checks that failed.
+    """
+    events: list[Any] = [_materialization(subject)]
+    failing: list[str] = []
+    for topic in TOPICS:
+        ends = (subject.sight.facts.ends or {}).get(getattr(subject.settings.kafka, topic), {})
+        events.append(dg.AssetObservation(topic, metadata={"messages": sum(ends.values()), "partitions": len(ends)}))
+    for asset in ("matched_orders", *TOPICS):
+        for check in checks_on(asset):
+            result = answer(check, subject)
+            events.append(evaluation(asset, check, result))
+            failing += [] if result.passed else [f"{asset}:{check.name}"]
+    return events, tuple(failing)
+
+
+def _materialization(subject: Subject) -> dg.AssetMaterialization:
     sight, beat = subject.sight, subject.sight.facts.heartbeat
-    if beat is None:
-        return
     orders, letters = audit.totals(subject.store)
     figures: dict[str, Any] = {
-        "epoch": beat.epoch,
-        "batch": beat.batch_id,
         "orders": orders,
         "dead_letters": letters,
         "events_behind": sight.behind,
         "starts": len(sight.facts.history),
-        "messages": beat.counts.get("messages"),
-        "last_commit": None if beat.committed_at_ms is None else format_ms(beat.committed_at_ms),
     }
-    yield dg.AssetMaterialization(
+    if beat is not None:
+        figures |= {"epoch": beat.epoch, "batch": beat.batch_id, "messages": beat.counts.get("messages")}
+        figures["last_commit"] = None if beat.committed_at_ms is None else format_ms(beat.committed_at_ms)
+    version = "" if beat is None else f"{beat.epoch}:{beat.batch_id}"
+    return dg.AssetMaterialization(
         "matched_orders",
         metadata={name: value for name, value in figures.items() if value is not None},
-        tags={"dagster/data_version": f"{beat.epoch}:{beat.batch_id}"},
+        tags={"dagster/data_version": version},
     )
-    for check in checks_on("matched_orders"):
-        yield evaluation("matched_orders", check, answer(check, subject))
-    for topic in TOPICS:
-        ends = (sight.facts.ends or {}).get(getattr(subject.settings.kafka, topic), {})
-        yield dg.AssetObservation(topic, metadata={"messages": sum(ends.values()), "partitions": len(ends)})
-        for check in checks_on(topic):
-            yield evaluation(topic, check, answer(check, subject))
-
-
-def _batch(sight: rounds.Sight) -> tuple[int | None, int | None]:
-    beat = sight.facts.heartbeat
-    return (None, None) if beat is None else (beat.epoch, beat.batch_id)
 
 
 def _skip(reason: str, cursor: Cursor, events: list[Any] | None = None) -> dg.SensorResult:
