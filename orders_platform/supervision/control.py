@@ -160,12 +160,15 @@ class Control:
 
 
 def ensure_supervisor(settings: Settings) -> None:
-    """Start a detached supervisor unless one runs.
+    """Start a detached supervisor unless one runs: Dagster's daemon where its webserver was started.
 
     Raises:
         StackError: it can't be started.
     """
     if find_supervisor(settings.home) is not None:
+        return
+    if dagster_home.is_wanted(settings.home):
+        dagster_home.start_daemon(settings)
         return
     own = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     environment = processes.environment(

@@ -101,7 +101,7 @@ def test_the_whole_platform_comes_up_once_and_goes_down(orders: Run, home: Path)
     assert running(home) == {"kafka", "mongo", "supervisor", "matcher"}
     assert set(states(orders).values()) == {"running"}
     before = {path.name: path.read_text() for path in (home / "run").glob("*.json") if path.stem in running(home)}
-    assert orders("up").returncode == 0
+    assert orders("up", "--no-dagster").returncode == 0
     after = {path.name: path.read_text() for path in (home / "run").glob("*.json") if path.stem in running(home)}
     assert after == before
     children = psutil.Process(json.loads(before["matcher.json"])["pid"]).children(recursive=True)
@@ -115,7 +115,7 @@ def test_the_whole_platform_comes_up_once_and_goes_down(orders: Run, home: Path)
 
 @pytest.mark.services
 def test_down_ends_the_matcher_though_mongo_is_gone(orders: Run, home: Path) -> None:
-    assert orders("up").returncode == 0
+    assert orders("up", "--no-dagster").returncode == 0
     mongo = processes.find(home, "mongo")
     assert mongo is not None
     os.kill(mongo.pid, signal.SIGKILL)
