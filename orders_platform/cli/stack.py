@@ -52,9 +52,10 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
         elif "matcher" in only:
             report("Starting Dagster", 0, 1)
             stop_supervisor(settings)
-            dagster_home.start_daemon(settings)
+            # One after the other: two that make the tables of a new instance at once get into each other's way.
             dagster_home.start_webserver(settings)
             address = dagster_home.await_webserver(settings)
+            dagster_home.start_daemon(settings)
             report("Starting Dagster", 1, 1)
         if "matcher" in only:
             report("Starting the matcher", 0, 1)
