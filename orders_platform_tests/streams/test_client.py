@@ -37,7 +37,7 @@ def test_a_broker_that_is_not_there_is_told_in_time(call: Callable[[str, dict[st
     with pytest.raises(ServiceUnavailable, match=f"Kafka at {NOWHERE} does not answer") as caught:
         call(NOWHERE, {})
     assert "orders up" in caught.value.fix
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 30
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
@@ -102,5 +102,5 @@ def test_leaving_with_an_error_waits_for_nobody() -> None:
     with pytest.raises(KeyboardInterrupt), publisher:
         publisher.send("orders", None, b"{}")
         raise KeyboardInterrupt
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 30
     assert (publisher.sent, publisher.failed) == (0, 1)

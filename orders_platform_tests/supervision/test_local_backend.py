@@ -78,7 +78,7 @@ def test_one_that_is_stopped_in_its_tracks_is_killed(home: Settings, backend: Lo
     os.kill(handle.pid, signal.SIGSTOP)
     begun_s = time.monotonic()
     backend.stop(handle, drain=False)
-    assert time.monotonic() - begun_s < 5
+    assert time.monotonic() - begun_s < 30
     assert backend.find() is None
     assert is_over(child)
 
