@@ -103,7 +103,7 @@ def test_nothing_acknowledged_is_lost_and_merging_goes_on_by_itself(home: Path) 
             _kill(home)
             time.sleep(random.uniform(0, 0.5))
             mongod.start(home)
-            deadline_s = time.monotonic() + 30
+            deadline_s = time.monotonic() + 120
             while len(writer.placed) < before + 20 and time.monotonic() < deadline_s and writer.is_alive():
                 time.sleep(0.05)
             assert writer.failure is None
@@ -121,14 +121,15 @@ def test_with_weaker_writes_the_same_kill_loses_what_was_acknowledged(
     """The switch: acknowledged by memory alone, what a kill takes away would never be sent again."""
     monkeypatch.setattr(merging, "DURABLE", WriteConcern(w=1, j=False))
     monkeypatch.setattr(merging, "AWAY_S", 0.0)
-    for _ in range(6):
+    for _ in range(12):
         with _store(home) as store:
             store.orders.delete_many({})
             writer = Writer(store)
             writer.start()
-            time.sleep(1.0)
+            while len(writer.placed) < 100 and writer.is_alive():
+                time.sleep(0.01)
             _kill(home)
-            writer.join(30)
+            writer.join(60)
             assert isinstance(writer.failure, RetryableStoreError | UnknownOutcome)
             mongod.start(home)
             if _missing(store, writer):
