@@ -60,15 +60,15 @@ class MongoResource(dg.ConfigurableResource):
         return {"mongo": _given(uri=self.uri, database=self.database)}
 
     @contextmanager
-    def store(self, settings: Settings) -> Iterator[Store]:
-        """Connect, and let go afterwards.
+    def store(self, settings: Settings, timeout_s: float = TIMEOUT_S) -> Iterator[Store]:
+        """Connect, and let go afterwards. An answer may take six times the time-out.
 
         Raises:
             StackError: this home's MongoDB is needed and does not run.
         """
         from orders_platform.local.stack import endpoints
 
-        store = connect(endpoints(settings).mongo_uri, settings.mongo.database, timeout_s=TIMEOUT_S)
+        store = connect(endpoints(settings).mongo_uri, settings.mongo.database, timeout_s=timeout_s)
         try:
             yield store
         finally:

@@ -35,7 +35,9 @@ def run_checks(names: frozenset[str] | None, whole: bool, resources: dict[str, o
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from orders_platform.definitions import defs
+        from orders_platform.definitions import defs as load
+
+        defs = load()
 
         keys = sorted(defs.resolve_asset_graph().asset_check_keys, key=lambda key: (key.asset_key.path, key.name))
         known = {name for key in keys for name in (key.asset_key.to_user_string(), key.name)}

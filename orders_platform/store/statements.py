@@ -21,6 +21,8 @@ from orders_platform.store.failures import translated
 
 LISTS = ("new", "persisting", "resolved")
 _BREAKS_A_PART = 2_000
+_ABOUT = ("_id", "read_at", "changes", "sha256")
+"""What a document says beside its statement; `sha256` is over all of it, and over the breaks."""
 
 
 class Kept(NamedTuple):
@@ -44,13 +46,11 @@ def latest(store: Store, date: str) -> Kept | None:
             return None
         lists: dict[str, list[Any]] = {name: [] for name in LISTS}
         counts = found.pop("breaks")
-        for part in store.statement_breaks.find({"statement": counts["parts"]}, sort=[("part", ASCENDING)]):
+        for part in _parts_of(store, counts["parts"]):
             lists[part["list"]] += part["breaks"]
     if any(len(lists[name]) != counts[name] for name in LISTS):
         raise RetryableStoreError(f"The breaks of the statement {found['_id']} are not all there.", "Try again.")
-    about = {name: found.pop(name) for name in ("_id", "read_at", "changes")}
-    changes = None if about["changes"] is None else _plain(about["changes"])
-    return Kept(_plain(found) | {"breaks": _plain(lists)}, int(about["read_at"]), changes)
+    return _kept(found, lists)
 
 
 def keep(store: Store, statement: Mapping[str, Any], read_at_ms: int, changes: Mapping[str, Any] | None) -> None:
@@ -69,6 +69,7 @@ def keep(store: Store, statement: Mapping[str, Any], read_at_ms: int, changes: M
         "read_at": DatetimeMS(read_at_ms),
         "changes": None if changes is None else _longs(changes),
         "breaks": counts | {"parts": f"{name}:{digest}"},
+        "sha256": _digest(Kept(dict(statement), read_at_ms, None if changes is None else dict(changes))),
     }
     with translated(writing=True):
         if store.statements.find_one({"_id": name}, {"_id": 1}) is not None:
@@ -79,6 +80,47 @@ def keep(store: Store, statement: Mapping[str, Any], read_at_ms: int, changes: M
             store.statements.insert_one(document)
         except DuplicateKeyError:
             raise _taken(name) from None
+
+
+def heads(store: Store, dates: Sequence[str] | None = None, *, at_most: int | None = None) -> list[dict[str, Any]]:
+    """Return the last revisions of statements in their JSON keys, the breaks left out, the oldest day first: of these
+    days, or of all, and only of the latest so many days that have one.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    latest_first = [("date", DESCENDING), ("revision", DESCENDING)]
+    found: dict[str, dict[str, Any]] = {}
+    with translated():
+        for each in store.statements.find({} if dates is None else {"date": {"$in": list(dates)}}, sort=latest_first):
+            if each["date"] not in found and len(found) == at_most:
+                break
+            found.setdefault(each["date"], each)
+    for each in found.values():
+        for name in (*_ABOUT, "breaks"):
+            each.pop(name, None)
+    return [_plain(found[on]) for on in sorted(found)]
+
+
+def altered(store: Store, dates: Sequence[str] | None = None) -> list[str]:
+    """Return the names of statements (`2026-01-05:1`) that are not what was kept, and of revisions that are gone,
+    though a later one is there: of these days, or of all.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    names: list[str] = []
+    following: tuple[str, int] = ("", 1)
+    in_order = [("date", ASCENDING), ("revision", ASCENDING)]
+    with translated():
+        for found in store.statements.find({} if dates is None else {"date": {"$in": list(dates)}}, sort=in_order):
+            revision = int(found["revision"])
+            expected = following[1] if following[0] == found["date"] else 1
+            names += [f"{found['date']}:{missing}" for missing in range(expected, revision)]
+            following = (found["date"], revision + 1)
+            if not _is_as_kept(store, found):
+                names.append(found["_id"])
+    return names
 
 
 def last_date(store: Store) -> str | None:
@@ -103,6 +145,32 @@ def match_rates(store: Store, dates: Sequence[str]) -> dict[str, float | None]:
     with translated():
         kept = list(store.statements.find(wanted, {"date": 1, "match_rate": 1}, sort=in_order))
     return {found["date"]: found["match_rate"] for found in kept}
+
+
+def _is_as_kept(store: Store, found: dict[str, Any]) -> bool:
+    lists: dict[str, list[Any]] = {name: [] for name in LISTS}
+    try:
+        for part in _parts_of(store, found.pop("breaks")["parts"]):
+            lists[part["list"]] += part["breaks"]
+        told = found["sha256"]
+        return told == _digest(_kept(found, lists))
+    except (KeyError, TypeError, ValueError):
+        return False  # something that belongs to it was taken away, or is of another type
+
+
+def _parts_of(store: Store, name: str) -> Iterator[dict[str, Any]]:
+    yield from store.statement_breaks.find({"statement": name}, sort=[("part", ASCENDING)])
+
+
+def _kept(found: dict[str, Any], lists: Mapping[str, list[Any]]) -> Kept:
+    about = {name: found.pop(name, None) for name in _ABOUT}
+    changes = None if about["changes"] is None else _plain(about["changes"])
+    return Kept(_plain(found) | {"breaks": _plain(lists)}, int(about["read_at"]), changes)
+
+
+def _digest(kept: Kept) -> str:
+    """Return the hash of all that a statement says, whatever the order of keys."""
+    return hashlib.sha256(msgspec.json.encode(kept, order="sorted")).hexdigest()
 
 
 def _taken(name: str) -> RetryableStoreError:

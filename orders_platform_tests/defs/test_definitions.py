@@ -29,38 +29,70 @@ MATCHED = {
 TOPICS = {"orders_topic", "payments_topic", "adjustments_topic"}
 
 
+STATEMENTS = {"closes", "opens_as_closed", "unaltered"}
+BREAKS = {"at_risk_not_negative", "ids_stable", "open_as_stated"}
+
+
 def test_the_names_that_others_rely_on() -> None:
-    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == TOPICS | {"matched_orders"}
+    graph, repository = defs().resolve_asset_graph(), defs().get_repository_def()
+    assets = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert assets == TOPICS | {"matched_orders", "daily_statement", "breaks"}
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert checks == {("matched_orders", name) for name in MATCHED} | {(topic, "nothing_expired") for topic in TOPICS}
+    assert checks == (
+        {("matched_orders", name) for name in MATCHED}
+        | {(topic, "nothing_expired") for topic in TOPICS}
+        | {("daily_statement", name) for name in STATEMENTS}
+        | {("breaks", name) for name in BREAKS}
+    )
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert jobs == {"start_matcher", "restart_matcher", "stop_matcher"}
+    assert jobs == {"start_matcher", "restart_matcher", "stop_matcher", "close_day", "rebuild_day"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"matcher_supervisor"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"close_day_schedule"}
 
 
-def test_assets_are_external_and_say_what_they_are() -> None:
-    graph = defs.resolve_asset_graph()
+def test_assets_say_what_they_are_and_those_that_others_write_are_external() -> None:
+    graph = defs().resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.is_external
+        assert node.is_external == (key.to_user_string() in TOPICS | {"matched_orders"})
         assert node.description
         assert node.owners
         assert node.kinds
-    matched = graph.get(dg.AssetKey("matched_orders"))
-    assert {key.to_user_string() for key in matched.parent_keys} == TOPICS
-    assert matched.freshness_policy is not None
+        assert node.group_name != "default"
+    parents = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents == dict.fromkeys(TOPICS, set()) | {
+        "matched_orders": TOPICS,
+        "daily_statement": {"matched_orders"},
+        "breaks": {"daily_statement"},
+    }
+    assert graph.get(dg.AssetKey("matched_orders")).freshness_policy is not None
+    assert graph.get(dg.AssetKey("daily_statement")).freshness_policy is not None
+
+
+def test_the_days_lie_in_the_settings_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERS_REPORTS__TIME_ZONE", "America/New_York")
+    loaded = defs()
+    for name in ("daily_statement", "breaks"):
+        days = loaded.resolve_asset_graph().get(dg.AssetKey(name)).partitions_def
+        assert isinstance(days, dg.DailyPartitionsDefinition)
+        assert days.timezone == "America/New_York"
+    (schedule,) = loaded.get_repository_def().schedule_defs
+    assert schedule.execution_timezone == "America/New_York"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
 def test_the_supervisor_runs_without_anybody_switching_it_on() -> None:
-    (sensor,) = defs.get_repository_def().sensor_defs
+    (sensor,) = defs().get_repository_def().sensor_defs
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 5
 
 
 def test_nothing_tries_again_beside_the_sensor() -> None:
     for name in ("start_matcher", "restart_matcher", "stop_matcher"):
-        assert defs.resolve_job_def(name).tags["dagster/max_retries"] == "0"
+        assert defs().resolve_job_def(name).tags["dagster/max_retries"] == "0"
 
 
 @pytest.mark.parametrize("way", ["workspace.yaml", "tool.dg"])

@@ -46,7 +46,7 @@ class Dagster:
         return self.launch(str(request.job_name), request.run_config, request.tags)
 
     def launch(self, job: str, config: Any = None, tags: Any = None) -> dg.ExecuteInProcessResult:
-        return defs.resolve_job_def(job).execute_in_process(
+        return defs().resolve_job_def(job).execute_in_process(
             run_config=config,
             instance=self.instance,
             tags=tags,
@@ -117,7 +117,7 @@ def test_while_a_run_is_at_it_none_is_asked_for(dagster: Dagster) -> None:
     request = dagster.until_asked()
     tags = {**request.tags, "dagster/sensor_name": "matcher_supervisor"}
     run = dagster.instance.create_run_for_job(
-        defs.resolve_job_def("start_matcher"), tags=tags, status=dg.DagsterRunStatus.STARTED
+        defs().resolve_job_def("start_matcher"), tags=tags, status=dg.DagsterRunStatus.STARTED
     )
     assert "is at it" in str(dagster.tick().skip_reason)
     dagster.instance.report_run_failed(run)
