@@ -1,12 +1,14 @@
 """The tests' own reading of the daily statements: written from statements.md and the tests' oracle of the matching
-rules alone. It imports nothing of the product, looks at every order at both edges and back day by day, and is as slow
-as that."""
+rules alone. It imports nothing of the product, looks at every order at both edges and back day by day. What it found
+of an order it remembers for as long as no event of it is added, as months of days ask the same again."""
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +34,7 @@ BY_TYPE = {
 Money = dict[str, int]
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date, zone: str) -> int:
     """Return when a business day begins."""
     local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
@@ -55,6 +58,7 @@ class AsOf:
             if event["type"] == "chargeback_opened" and event["chargeback_id"] in won
         }
 
+    @cached_property
     def position(self) -> Money:
         """billed - captured + refunded + charged back and not reversed."""
         owed: Money = defaultdict(int)
@@ -66,6 +70,7 @@ class AsOf:
                 owed[undone["currency"]] -= undone["amount_minor"]
         return owed
 
+    @cached_property
     def breaks(self) -> set[str]:
         """The kinds of the breaks that the document has."""
         if self.document is None or self.document["outcome"] != "break":
@@ -73,6 +78,58 @@ class AsOf:
         return ({self.document["status"]} & oracle.BREAKING_STATUSES) | (
             set(self.document["reasons"]) & oracle.BREAKING_REASONS
         )
+
+
+class Order:
+    """One order's events, and what they come to as of any edge.
+
+    Between two edges an order is the same if the same events have occurred and its deadline has passed at both or at
+    neither, for time does nothing else (matching.md, section 4).
+    """
+
+    def __init__(self, contents: Iterable[Content], zone: str, tolerance: int, window: int) -> None:
+        distinct = {oracle.canonical(content): content for content in contents}
+        self.by_time = sorted(distinct.items(), key=lambda item: item[1]["occurred_at"])
+        self._times = [content["occurred_at"] for _, content in self.by_time]
+        self._zone = zone
+        self._rules = (tolerance, window)
+        self._deadlines: dict[int, int] = {}
+        self._known: dict[tuple[int, bool], AsOf] = {}
+        self._opened: dict[tuple[str, date], date] = {}
+
+    def as_of(self, edge: int) -> AsOf:
+        """What it is as of an edge; the same object for as long as nothing moves."""
+        occurred = bisect_left(self._times, edge)
+        passed = occurred > 0 and self._deadline(occurred) < edge
+        found = self._known.get((occurred, passed))
+        if found is None:
+            contents = [content for _, content in self.by_time]
+            found = self._known[occurred, passed] = AsOf(contents, edge, *self._rules)
+        return found
+
+    def on(self, start: int, end: int) -> list[bytes]:
+        """The canonical contents of what occurred in [start, end)."""
+        return [line for line, _ in self.by_time[bisect_left(self._times, start) : bisect_left(self._times, end)]]
+
+    def opened(self, kind: str, seen: date) -> date:
+        """Since when a break that is there at the end of `seen` is there: day after day back to the first without."""
+        first, back = seen, []
+        while (kind, first) not in self._opened:
+            if kind not in self.as_of(midnight(first, self._zone)).breaks:
+                self._opened[kind, first] = first
+                break
+            back.append(first)
+            first -= timedelta(days=1)
+        opened = self._opened[kind, first]
+        self._opened |= {(kind, day): opened for day in back}
+        return opened
+
+    def _deadline(self, occurred: int) -> int:
+        found = self._deadlines.get(occurred)
+        if found is None:
+            contents = [content for _, content in self.by_time[:occurred]]
+            found = self._deadlines[occurred] = oracle.assess(contents, None, *self._rules)["deadline_at"]
+        return found
 
 
 def _lines(before: AsOf, after: AsOf, start: int) -> dict[str, Money]:
@@ -85,7 +142,7 @@ def _lines(before: AsOf, after: AsOf, start: int) -> dict[str, Money]:
                 lines[line][currency] += amount
             else:
                 corrections[currency] += LINES[line] * amount
-    for currency, worth in before.position().items():
+    for currency, worth in before.position.items():
         corrections[currency] -= worth
     if after.cancelled is not None:
         if before.cancelled is None:
@@ -128,12 +185,10 @@ def _foreign(found: AsOf) -> Money:
     return dict(amounts)
 
 
-def _break(kind: str, order_id: str, seen: date, day: date, zone: str, contents: list[Content], rules: Any) -> Any:
-    found = AsOf(contents, midnight(seen + timedelta(days=1), zone), *rules)
+def _break(kind: str, order_id: str, seen: date, day: date, zone: str, order: Order) -> Any:
+    found = order.as_of(midnight(seen + timedelta(days=1), zone))
     assert found.document is not None
-    opened = seen
-    while kind in AsOf(contents, midnight(opened, zone), *rules).breaks():
-        opened -= timedelta(days=1)
+    opened = order.opened(kind, seen)
     return {
         "id": f"{order_id}:{kind}",
         "kind": kind,
@@ -158,22 +213,34 @@ def statement(
     window: int = oracle.DEFAULT_WINDOW_MS,
 ) -> dict[str, Any]:
     """Return everything that statements.md says of a day, but what needs a broker or a store."""
-    start, end, rules = midnight(day, zone), midnight(day + timedelta(days=1), zone), (tolerance, window)
+    return statement_of({name: Order(its, zone, tolerance, window) for name, its in orders.items()}, day, zone)
+
+
+def statement_of(orders: dict[str, Order], day: date, zone: str) -> dict[str, Any]:
+    """Return the same of orders that are known already."""
+    start, end = midnight(day, zone), midnight(day + timedelta(days=1), zone)
     currencies: dict[str, Money] = defaultdict(lambda: defaultdict(int))
     statuses: dict[str, dict[str, int]] = {"opening": defaultdict(int), "closing": defaultdict(int)}
     breaks: dict[str, list[Any]] = {"new": [], "persisting": [], "resolved": []}
     placed: list[tuple[str, int, bool]] = []
     delays: list[float] = []
-    covered: set[bytes] = set()
-    for order_id, given in orders.items():
-        contents = list({oracle.canonical(content): content for content in given}.values())
-        before, after = AsOf(contents, start, *rules), AsOf(contents, end, *rules)
-        covered |= {oracle.canonical(each) for each in contents if start <= each["occurred_at"] < end}
+    covered: list[bytes] = []
+    for order_id, order in orders.items():
+        before, after = order.as_of(start), order.as_of(end)
         for name, edge in (("opening", before), ("closing", after)):
-            for currency, amount in edge.position().items():
+            for currency, amount in edge.position.items():
                 currencies[currency][f"{name}_minor"] += amount
             if edge.document is not None:
                 statuses[name][edge.document["status"]] += 1
+        yesterday = day - timedelta(days=1)
+        for kind in after.breaks:
+            name = "persisting" if kind in before.breaks else "new"
+            breaks[name].append(_break(kind, order_id, day, day, zone, order))
+        for kind in before.breaks - after.breaks:
+            breaks["resolved"].append(_break(kind, order_id, yesterday, day, zone, order))
+        if before is after:
+            continue
+        covered += order.on(start, end)
         for line, amounts in _lines(before, after, start).items():
             for currency, amount in amounts.items():
                 currencies[currency][line] += amount
@@ -182,12 +249,6 @@ def statement(
             placed.append((after.placed["currency"], after.placed["amount_minor"], matched))
             if matched:
                 delays.append(max(0, after.document["settled_at"] - after.placed["occurred_at"]) / 1000)
-        yesterday = day - timedelta(days=1)
-        for kind in after.breaks():
-            name = "persisting" if kind in before.breaks() else "new"
-            breaks[name].append(_break(kind, order_id, day, day, zone, contents, rules))
-        for kind in before.breaks() - after.breaks():
-            breaks["resolved"].append(_break(kind, order_id, yesterday, day, zone, contents, rules))
     for bridge in currencies.values():
         moved = sum(sign * bridge[line] for line, sign in LINES.items())
         bridge["residual_minor"] = bridge["closing_minor"] - bridge["opening_minor"] - moved
@@ -214,6 +275,11 @@ def differences(told: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     got = {key: told[key] for key in expected if key in told}
     got |= {"events": told["coverage"]["events"], "sha256": told["coverage"]["sha256"]}
     return sorted(_differences(got, expected, ""))
+
+
+def unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return where two statements of the oracle differ."""
+    return sorted(_differences(one, other, ""))
 
 
 def _differences(got: Any, expected: Any, place: str) -> Iterable[str]:
