@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from orders_platform.defs import matching, reports, topics
+from orders_platform.defs import alerts, matching, reports, topics
 from orders_platform.defs.resources import RESOURCES
 from orders_platform.settings import Settings
 
@@ -20,5 +20,6 @@ def defs() -> dg.Definitions:
         topics.definitions(),
         matching.definitions(),
         reports.definitions(settings.reports.time_zone),
+        alerts.definitions(),
         dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor),
     )

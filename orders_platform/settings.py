@@ -119,6 +119,26 @@ class MatcherSettings(_Group):
     master: str = "local[2,4]"
 
 
+class AlertsSettings(_Group):
+    """Who is told what goes wrong. `statement_deadline` counts from the end of the business day."""
+
+    webhook_url: SecretStr | None = None
+    webhook_url_file: Path | None = None
+    format: Literal["slack", "json"] = "slack"
+    statement_deadline: Duration = Field(default=timedelta(hours=6), le=timedelta(days=7))
+
+    def given_url(self) -> str | None:
+        """Return the webhook's address that was set, directly or in a file: not for logs."""
+        return _secret(self.webhook_url, self.webhook_url_file, "alerts.webhook_url_file")
+
+
+class DataprocSettings(_Group):
+    """The Google Cloud project and region whose Dataproc is used; without them none is."""
+
+    project: str | None = None
+    region: str | None = None
+
+
 class LocalSettings(_Group):
     """Ports of the local platform; without them free ones are chosen and kept."""
 
@@ -136,6 +156,8 @@ class Settings(_Group):
     matching: MatchingSettings = MatchingSettings()
     reports: ReportsSettings = ReportsSettings()
     matcher: MatcherSettings = MatcherSettings()
+    alerts: AlertsSettings = AlertsSettings()
+    dataproc: DataprocSettings = DataprocSettings()
     local: LocalSettings = LocalSettings()
 
     @classmethod

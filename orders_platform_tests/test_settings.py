@@ -69,7 +69,7 @@ def test_the_home_is_where_it_is_said_to_be(tmp_path: Path) -> None:
     [
         ("[matching]\ntolerence_minor = 1\n", {}, "matching.tolerence_minor", "matching.tolerance_minor"),
         ("[matchin]\ntolerance_minor = 1\n", {}, "matchin", "matching"),
-        ("zzzzzz = 1\n", {}, "zzzzzz", "kafka, local, matcher, matching, mongo, reports"),
+        ("zzzzzz = 1\n", {}, "zzzzzz", "alerts, dataproc, kafka, local, matcher, matching, mongo, reports"),
         ("[mongo]\nzzzzzzzzz = 1\n", {}, "mongo.zzzzzzzzz", "mongo.uri, mongo.uri_file, mongo.database"),
         ("[matching\n", {}, "can't be read", "TOML"),
         ("matching = 1\n", {}, "it is a table", "matching in orders.toml"),
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_named_and_what_to_do_too(
 
 def test_every_key_has_a_variable_that_sets_it(tmp_path: Path) -> None:
     given = {"kafka.client": "{}", "reports.time_zone": "UTC", "matching.payment_window": "5m"}
-    given["matcher.starting_offsets"] = "latest"
+    given |= {"matcher.starting_offsets": "latest", "alerts.format": "json", "alerts.statement_deadline": "1h"}
     for key in known_keys():
         if key != "home":
             environ = {variable_of(key): given.get(key, "1")}
@@ -116,6 +116,7 @@ def test_secrets_are_in_no_text(tmp_path: Path) -> None:
         tmp_path,
         ORDERS_MONGO__URI=f"mongodb://u:{SECRET}@h/",
         ORDERS_KAFKA__PASSWORD=SECRET,
+        ORDERS_ALERTS__WEBHOOK_URL=f"https://h/{SECRET}",
         ORDERS_KAFKA__CLIENT=f'{{"sasl.password": "{SECRET}", "ssl.key.pem": "{SECRET}"}}',
     )
     assert SECRET not in f"{settings!r} {settings}"
@@ -133,6 +134,8 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "uri").write_text("mongodb://h/\n")
     settings = load(tmp_path, ORDERS_MONGO__URI_FILE=str(tmp_path / "uri"))
     assert settings.mongo.given_uri() == "mongodb://h/"
+    (tmp_path / "hook").write_text("https://h/secret\n")
+    assert load(tmp_path, ORDERS_ALERTS__WEBHOOK_URL_FILE=str(tmp_path / "hook")).alerts.given_url() == "https://h/secret"
     missing = load(tmp_path, ORDERS_KAFKA__PASSWORD_FILE=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match=r"kafka\.password_file"):
         missing.kafka.client_properties()

@@ -1,6 +1,7 @@
 """`orders config` and `orders completion`."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -35,7 +36,7 @@ def _shown_settings() -> dict[str, dict[str, Any]]:
         value: Any = values
         for part in name.split("."):
             value = value[part]
-        if name == "matching.payment_window":
+        if isinstance(value, timedelta):
             value = duration_text(value)
         elif name == "kafka.client":
             value = {key: _MASK if is_secret(key) else text for key, text in value.items()}

@@ -1,4 +1,4 @@
-"""Kafka, MongoDB and the matcher for assets, checks, jobs and sensors.
+"""Kafka, MongoDB, the matcher, Dataproc and the webhook for assets, checks, jobs and sensors.
 
 They take what they are not given from the platform's settings (`ORDERS_*`, orders.toml), when they are first used and
 not before. So no secret stands in Dagster's configuration; who wires one in names its variable: `dg.EnvVar("NAME")`.
@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from orders_platform.defs.dataproc import DataprocResource
+from orders_platform.defs.webhook import WebhookResource
 from orders_platform.settings import Settings
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import Positions, begin_offsets, end_offsets
@@ -122,4 +124,10 @@ def _given(**values: str | None) -> dict[str, str]:
 
 
 _KAFKA, _MONGO = KafkaResource(), MongoResource()
-RESOURCES = {"kafka": _KAFKA, "mongo": _MONGO, "matcher": MatcherResource(kafka=_KAFKA, mongo=_MONGO)}
+RESOURCES = {
+    "kafka": _KAFKA,
+    "mongo": _MONGO,
+    "matcher": MatcherResource(kafka=_KAFKA, mongo=_MONGO),
+    "dataproc": DataprocResource(),
+    "webhook": WebhookResource(),
+}

@@ -33,6 +33,7 @@ def test_every_setting_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch,
     lines = config().splitlines()
     assert len(lines) == len(shown)
     assert "matching.payment_window = 1h30m  (mine.toml)" in lines
+    assert "alerts.statement_deadline = 6h  (default)" in lines
     assert "mongo.uri = -  (default)" in lines
 
 
@@ -40,6 +41,7 @@ def test_every_setting_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch,
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setenv("ORDERS_MONGO__URI", f"mongodb://me:{SECRET}@h/")
     monkeypatch.setenv("ORDERS_KAFKA__PASSWORD", SECRET)
+    monkeypatch.setenv("ORDERS_ALERTS__WEBHOOK_URL", f"https://h/{SECRET}")
     client = {"security.protocol": "SASL_SSL", "sasl.password": SECRET}
     monkeypatch.setenv("ORDERS_KAFKA__CLIENT", json.dumps(client))
     shown = config(*arguments)

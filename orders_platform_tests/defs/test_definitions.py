@@ -46,7 +46,8 @@ def test_the_names_that_others_rely_on() -> None:
     )
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
     assert jobs == {"start_matcher", "restart_matcher", "stop_matcher", "close_day", "rebuild_day"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"matcher_supervisor"}
+    assert set(repository.get_top_level_resources()) == {"dataproc", "kafka", "matcher", "mongo", "webhook"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"alerts", "matcher_supervisor"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"close_day_schedule"}
 
 
@@ -84,10 +85,11 @@ def test_the_days_lie_in_the_settings_time_zone(monkeypatch: pytest.MonkeyPatch)
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
-def test_the_supervisor_runs_without_anybody_switching_it_on() -> None:
-    (sensor,) = defs().get_repository_def().sensor_defs
-    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-    assert sensor.minimum_interval_seconds == 5
+def test_the_sensors_run_without_anybody_switching_them_on() -> None:
+    sensors = {sensor.name: sensor for sensor in defs().get_repository_def().sensor_defs}
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+    assert sensors["matcher_supervisor"].minimum_interval_seconds == 5
+    assert sensors["alerts"].minimum_interval_seconds == 30
 
 
 def test_nothing_tries_again_beside_the_sensor() -> None:

@@ -1,0 +1,111 @@
+"""What is worth telling, and in which words.
+
+A message leaves the house. So it says names of checks and jobs, days, order ids and what our own errors say, and
+nothing else: what a foreign exception says may hold anything.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["check_failed", "breaker_open", "statement_late", "run_failed"]
+TITLE_MAX, TEXT_MAX = 150, 500
+"""In characters. Slack takes 3,000 in one section, after each of `&<>` has become up to five."""
+_NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong for as long as it lasts.
+
+    `key` stays the same meanwhile. `evidence` is what was seen of it when it began, for who gets the message twice.
+    `over` says, in a sentence, that it is wrong no more.
+    """
+
+    key: str
+    kind: Kind
+    title: str
+    text: str
+    fix: str
+    over: str
+    evidence: str
+
+
+def check_failed(asset: str, check: str, partition: str | None, text: str, evidence: str) -> Cause:
+    """Return the cause of a check that failed; `partition` is the day that it was about, if it is about days."""
+    of = f"{check} of {asset}" + (f" for {partition}" if partition else "")
+    day = f" {partition}" if partition else ""
+    return Cause(
+        key=check_key(asset, check, partition),
+        kind="check_failed",
+        title=_line(f"The check {of} failed.", TITLE_MAX),
+        text=_line(text, TEXT_MAX),
+        fix=f"`orders report{day}` has the statement, `orders check` asks again."
+        if partition
+        else f"`orders check --select {check}` asks again; docs/operations.md says what to do.",
+        over=_line(f"The check {of} passes again.", TITLE_MAX),
+        evidence=evidence,
+    )
+
+
+def breaker_open(reason: str, fix: str) -> Cause:
+    """Return the cause of a matcher that only a person can bring back, in the supervisor's words."""
+    return Cause(
+        key=BREAKER,
+        kind="breaker_open",
+        title="The matcher is down and is no longer restarted.",
+        text=_line(reason, TEXT_MAX),
+        fix=_line(fix, TEXT_MAX),
+        over="The matcher is supervised again.",
+        evidence=reason,
+    )
+
+
+def statement_late(date: str, time_zone: str, deadline: str) -> Cause:
+    """Return the cause of a day whose statement is not kept though `deadline`, a duration, has passed since its end."""
+    return Cause(
+        key=statement_key(date),
+        kind="statement_late",
+        title=f"The statement of {date} is late.",
+        text=f"{date} ({time_zone}) has been over for more than {deadline}, and no final statement of it is kept.",
+        fix=f"`orders report {date}` makes it, or says what is missing.",
+        over=f"The statement of {date} is kept.",
+        evidence=date,
+    )
+
+
+def run_failed(job: str, partition: str | None, text: str, run_id: str) -> Cause:
+    """Return the cause of a job whose latest run failed."""
+    of = job + (f" for {partition}" if partition else "")
+    return Cause(
+        key=run_key(job, partition),
+        kind="run_failed",
+        title=_line(f"A run of {of} failed.", TITLE_MAX),
+        text=_line(text, TEXT_MAX),
+        fix=f"Dagster shows the run {run_id}.",
+        over=_line(f"A run of {of} has succeeded since.", TITLE_MAX),
+        evidence=run_id,
+    )
+
+
+BREAKER = "breaker_open:matcher"
+
+
+def check_key(asset: str, check: str, partition: str | None) -> str:
+    """Return the key of a check's failure."""
+    return f"check_failed:{asset}:{check}" + (f":{partition}" if partition else "")
+
+
+def statement_key(date: str) -> str:
+    """Return the key of a late statement."""
+    return f"statement_late:{date}"
+
+
+def run_key(job: str, partition: str | None) -> str:
+    """Return the key of a job's failed run."""
+    return f"run_failed:{job}" + (f":{partition}" if partition else "")
+
+
+def _line(text: str, longest: int) -> str:
+    text = _NOT_PRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= longest else text[: longest - 1] + "…"

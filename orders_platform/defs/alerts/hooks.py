@@ -1,0 +1,39 @@
+"""A failed run tells at once, daemon or not. Crashed runs run no hook: the sensor finds them."""
+
+import time
+
+import dagster as dg
+
+from orders_platform.alerts import causes
+from orders_platform.alerts.ledger import began
+from orders_platform.defs.alerts.sources import PARTITION_TAG, TOLD_TAG, was_failing, words_for
+from orders_platform.defs.webhook import WebhookResource
+from orders_platform.errors import OrdersError
+from orders_platform.settings import Settings
+
+
+@dg.failure_hook(required_resource_keys={"webhook"})
+def tell_failure(context: dg.HookContext) -> None:
+    """Tell that a job has begun to fail. What can't be delivered, the sensor tells."""
+    webhook: WebhookResource = context.resources.webhook
+    run = context.instance.get_run_by_id(context.run_id)
+    text = words_for(context.op_exception)
+    if run is None or text is None or TOLD_TAG in run.tags:
+        return
+    partition = run.tags.get(PARTITION_TAG)
+    if was_failing(context.instance, context.job_name, partition):
+        return  # told when it began
+    try:
+        settings = Settings.load()
+        address = webhook.address(settings)
+        if address is None:
+            return
+        cause = causes.run_failed(context.job_name, partition, text, context.run_id)
+        answer = webhook.send(settings, address, [began(cause, time.time_ns() // 1_000_000)])
+    except OrdersError as error:
+        context.log.warning(f"The failure could not be told. {error}")
+        return
+    if answer.arrived:
+        context.instance.add_run_tags(context.run_id, {TOLD_TAG: "told"})
+    else:
+        context.log.warning(f"The failure could not be told: {answer.why}. The sensor `alerts` tries again.")

@@ -1,0 +1,161 @@
+"""What is wrong and what no longer is, as Dagster, the supervisor's report and the store tell it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+from dagster import AssetCheckKey, DagsterEventType, DagsterRunStatus, RunsFilter
+
+from orders_platform import errors
+from orders_platform.alerts import causes
+from orders_platform.alerts.causes import Cause
+from orders_platform.store import statements
+from orders_platform.store.client import Store
+from orders_platform.supervision import rounds
+
+PARTITION_TAG = "dagster/partition"
+TOLD_TAG = "orders/alert"
+"""On a failed run that the hook has told."""
+SPAN = timedelta(days=1)
+"""How far back ended runs are looked at; what is older was seen by an earlier tick."""
+_RUNS_MAX, _EVALUATIONS_MAX = 500, 50
+_ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
+_OURS = f"{errors.__name__}."
+
+
+class Seen(NamedTuple):
+    """Causes that are there, keys of causes that are over, and keys of those that somebody has told."""
+
+    present: list[Cause]
+    over: set[str]
+    known: set[str]
+
+
+def checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Seen:
+    """Look at the latest result of each check; of each day, where the asset is one of days.
+
+    A result that is no more than a warning is not told, as it does not fail `orders check` either.
+    """
+    seen, graph, storage = Seen([], set(), set()), repository.asset_graph, instance.event_log_storage
+    keys: list[AssetCheckKey] = []
+    of_days: list[AssetCheckKey] = []
+    for key in graph.asset_check_keys:
+        (keys if graph.get(key.asset_key).partitions_def is None else of_days).append(key)
+    for summary in storage.get_asset_check_summary_records(keys).values():
+        record = summary.last_completed_check_execution_record
+        if record is not None and record.evaluation is not None:
+            _judge(seen, record.evaluation, str(record.id), None)
+    for key in of_days:
+        # A later day that passes says nothing of an earlier one that failed.
+        records = storage.get_asset_check_execution_history(key, limit=_EVALUATIONS_MAX)
+        records = [each for each in records if isinstance(each.evaluation, dg.AssetCheckEvaluation)]
+        days = _partitions(instance, {each.run_id for each in records})
+        latest = {days.get(each.run_id): each for each in reversed(records)}
+        for day, record in latest.items():
+            if record.evaluation is not None:
+                _judge(seen, record.evaluation, str(record.id), day)
+    return seen
+
+
+def breaker(home: Path) -> Seen:
+    """Look at what the supervisor last found."""
+    report = rounds.read_report(home)
+    if report is None:
+        return Seen([], set(), set())
+    if report.state == "failed":
+        return Seen([causes.breaker_open(report.reason, report.fix)], set(), set())
+    return Seen([], {causes.BREAKER}, set())
+
+
+def late_statements(store: Store, dates: Sequence[str], time_zone: str, deadline: str) -> Seen:
+    """Look which of the days, whose statements are due, have none that is final.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    kept = {head["date"] for head in statements.heads(store, dates) if not head["provisional"]}
+    late = [causes.statement_late(date, time_zone, deadline) for date in dates if date not in kept]
+    return Seen(late, {causes.statement_key(date) for date in kept}, set())
+
+
+def runs(instance: dg.DagsterInstance, since_ms: int) -> Seen:
+    """Look at the latest run of each job that has ended, and day; crashed ones too, as run monitoring fails them."""
+    seen = Seen([], set(), set())
+    after = max(datetime.fromtimestamp(since_ms / 1000, UTC), datetime.now(UTC) - SPAN)
+    ended = RunsFilter(statuses=_ENDED, updated_after=after)
+    records = instance.get_run_records(ended, limit=_RUNS_MAX, order_by="update_timestamp")
+    latest = {(each.dagster_run.job_name, _partition(each)): each for each in reversed(records)}
+    for (job, partition), record in latest.items():
+        key, run = causes.run_key(job, partition), record.dagster_run
+        if run.status == DagsterRunStatus.SUCCESS:
+            seen.over.add(key)
+            continue
+        if TOLD_TAG in run.tags:
+            seen.known.add(key)
+        text = why(instance, run.run_id)
+        if text is not None:
+            seen.present.append(causes.run_failed(job, partition, text, run.run_id))
+    return seen
+
+
+def was_failing(instance: dg.DagsterInstance, job: str, partition: str | None) -> bool:
+    """Say whether the latest ended run of a job, for a partition, failed."""
+    tags = {} if partition is None else {PARTITION_TAG: partition}
+    ended = RunsFilter(job_name=job, statuses=_ENDED, tags=tags)
+    records = instance.get_run_records(ended, limit=1, order_by="update_timestamp")
+    return bool(records) and records[0].dagster_run.status == DagsterRunStatus.FAILURE
+
+
+def why(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Return why a run failed, in our own words; None where a check that blocks was the reason, as that is told."""
+    logged = instance.get_records_for_run(run_id, of_type=DagsterEventType.STEP_FAILURE, limit=1).records
+    for each in logged:
+        event = each.event_log_entry.dagster_event
+        error = None if event is None else event.step_failure_data.error
+        chain: list[tuple[str, str]] = []
+        while error is not None:
+            chain.append((error.cls_name or "error", error.message))
+            error = error.cause
+        return _words(chain)
+    return "It ended without a word: its process died or could not start."
+
+
+def words_for(error: BaseException | None) -> str | None:
+    """Return what may be said of an error, as `why` does."""
+    chain: list[tuple[str, str]] = []
+    while error is not None:
+        kind = type(error)
+        chain.append((kind.__name__, f"{kind.__module__}.{kind.__name__}: {error}"))
+        error = error.__cause__
+    return _words(chain)
+
+
+def _words(chain: Sequence[tuple[str, str]]) -> str | None:
+    """Take the names and texts of an error, its cause, the cause of that. A text that is not ours may hold anything."""
+    for name, text in chain:
+        if name == "DagsterAssetCheckFailedError":
+            return None
+        if text.startswith(_OURS):
+            return text.partition(": ")[2]
+    foreign = [name for name, _ in chain if not name.startswith("Dagster")]
+    return f"An unexpected {foreign[0] if foreign else 'error'}; the run's log has the rest."
+
+
+def _judge(seen: Seen, evaluation: dg.AssetCheckEvaluation, evidence: str, day: str | None) -> None:
+    asset, name = evaluation.asset_key.to_user_string(), evaluation.check_name
+    if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
+        seen.over.add(causes.check_key(asset, name, day))
+    else:
+        text = evaluation.description or "It says no more."
+        seen.present.append(causes.check_failed(asset, name, day, text, evidence))
+
+
+def _partitions(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, str | None]:
+    records = instance.get_run_records(RunsFilter(run_ids=sorted(run_ids))) if run_ids else []
+    return {each.dagster_run.run_id: _partition(each) for each in records}
+
+
+def _partition(record: dg.RunRecord) -> str | None:
+    return record.dagster_run.tags.get(PARTITION_TAG)
