@@ -52,11 +52,13 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def answer(check: Check, asked: Asked) -> Finding:
-    """Ask one check. A service that is away is a failure, not an error."""
+    """Ask one check. A service that is away is a failure, not an error, and so is a statement that can't be read."""
     try:
         return check.ask(asked)
     except OrdersError as error:
         return Finding(False, str(error))
+    except msgspec.ValidationError as error:
+        return Finding(False, f"A kept statement is not one any more: {error}.")
 
 
 def _closes(asked: Asked) -> Finding:
@@ -64,19 +66,19 @@ def _closes(asked: Asked) -> Finding:
     # A day that goes on has messages on their way; whoever made it wants to know, nobody else.
     looked_at = [each for each in found if asked.days is not None or not each.provisional]
     wrong = [each for each in looked_at if each.verdict == INCOMPLETE]
-    residuals = {
-        f"residual_{currency}_minor": sum(abs(each.currencies[currency].residual_minor) for each in looked_at)
-        for currency in sorted({code for each in looked_at for code in each.currencies})
-    }
+    residuals: Counter[str] = Counter()
+    for each in looked_at:
+        for currency, bridge in each.currencies.items():
+            residuals[f"residual_{currency}_minor"] += abs(bridge.residual_minor)
     suspects = sorted({order_id for each in wrong for order_id in each.coverage.suspects})
-    figures = {"statements": len(looked_at), "incomplete": len(wrong), "orders": suspects[:_NAMED]} | residuals
+    figures = {"statements": len(looked_at), "incomplete": len(wrong), "orders": suspects[:_NAMED]} | dict(residuals)
     if wrong:
         reasons = [f"{each.date}: {' '.join(incomplete_because(each))}" for each in wrong]
         return Finding(False, f"{' '.join(reasons[:_NAMED])}{_more(len(reasons))}", figures)
     missing = sorted(set(asked.days or ()) - {each.date for each in found})
     if missing:
         return Finding(False, f"There is no statement of {_named(missing)}.", figures)
-    return Finding(True, f"Everything adds up in {_count(len(looked_at), 'statement')}.", figures)
+    return Finding(True, f"{_count(len(looked_at), 'statement')} looked at: everything adds up.", figures)
 
 
 def _opens_as_closed(asked: Asked) -> Finding:
@@ -102,7 +104,7 @@ def _opens_as_closed(asked: Asked) -> Finding:
     if wrong:
         text = f"{' '.join(wrong[:_NAMED])}{_more(len(wrong))} Events came late: make the earlier day again."
         return Finding(False, text, figures, grave=False)
-    return Finding(True, f"{_count(compared, 'day')} opened as the day before had closed.", figures)
+    return Finding(True, f"{_count(compared, 'day')} compared: each opens as the day before closed.", figures)
 
 
 def _unaltered(asked: Asked) -> Finding:
@@ -133,7 +135,7 @@ def _ids_stable(asked: Asked) -> Finding:
     figures = {"breaks": looked_at, "wrong": wrong[:_NAMED]}
     if wrong:
         return Finding(False, f"Ids that are not order and kind, or not unique: {_named(wrong)}.", figures)
-    return Finding(True, f"Each of {_count(looked_at, 'break')} has an id of its own.", figures)
+    return Finding(True, f"{_count(looked_at, 'break')} looked at: each has an id of its own.", figures)
 
 
 def _at_risk_not_negative(asked: Asked) -> Finding:
@@ -145,7 +147,7 @@ def _at_risk_not_negative(asked: Asked) -> Finding:
     figures = {"breaks": looked_at, "negative": wrong[:_NAMED]}
     if wrong:
         return Finding(False, f"Less than nothing is at risk in {_named(wrong)}.", figures)
-    return Finding(True, f"No amount at risk is negative in {_count(looked_at, 'open break')}.", figures)
+    return Finding(True, f"{_count(looked_at, 'open break')} looked at: no amount at risk is negative.", figures)
 
 
 def _open_as_stated(asked: Asked) -> Finding:

@@ -65,8 +65,8 @@ def start_webserver(settings: Settings) -> None:
         processes.stop(home, WEBSERVER)
     _prepare(home)
     port = homes.Ports(home).take(WEBSERVER, settings.local.dagster_port)
-    command = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port)]
-    processes.start(home, WEBSERVER, [*command, "--workspace", _workspace(home)], environment)
+    command = [sys.executable, "-m", "orders_platform.defs.webserver", str(_workspace(home)), str(port)]
+    processes.start(home, WEBSERVER, command, environment)
 
 
 def await_webserver(settings: Settings) -> str:
