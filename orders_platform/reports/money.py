@@ -6,6 +6,7 @@ _NOT_TWO = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
+_LONG = 9
 _DIGITS = {currency: digits for digits, currencies in _NOT_TWO.items() for currency in currencies.split()}
 
 
@@ -18,3 +19,15 @@ def money(amount_minor: int, currency: str | None, *, code: bool = False, whole:
     sign = "-" if amount_minor < 0 and (units or not whole) else ""
     text = f"{sign}{units:,}" + (f".{part:0{digits}d}" if digits and not whole else "")
     return f"{currency} {text}" if code and currency else text
+
+
+def short(amount_minor: int, currency: str | None) -> str:
+    """Return an amount in whole units, in thousands (`35,167k`) where it is long; nothing is a dash."""
+    text = money(amount_minor, currency, whole=True)
+    if len(text) > _LONG:
+        return money(_rounded(amount_minor, 1_000), currency, whole=True) + "k"
+    return text if amount_minor else "-"
+
+
+def _rounded(amount_minor: int, unit: int) -> int:
+    return (amount_minor + unit // 2) // unit

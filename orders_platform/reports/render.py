@@ -1,157 +1,164 @@
-"""A statement as one self-contained HTML page that prints on one sheet."""
+"""A statement as one self-contained HTML page, which prints on one A4 sheet whatever the day was like."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import date
 from html import escape
 
-from orders_platform.reports.charts import rates, waterfall
-from orders_platform.reports.money import money
+from orders_platform.reports import charts
+from orders_platform.reports.markup import PRINT, SCREEN, Cell, Row, number, paragraph, section, table
+from orders_platform.reports.page_breaks import LARGEST, largest, listing, matrix
+from orders_platform.reports.page_bridges import DRAWN, PRINTED_OTHERS, bridges
+from orders_platform.reports.page_style import STYLE, density
 from orders_platform.reports.revisions import Changes
-from orders_platform.reports.statement import Break, Statement
+from orders_platform.reports.statement import BREAKS, Statement
 from orders_platform.reports.words import (
-    AGES,
-    LINE_NAMES,
     VERDICTS,
-    age_of,
-    at_risk,
     figure,
     fraction,
+    in_a_sentence,
     incomplete_because,
     seconds,
     told_changes,
 )
 
-LARGEST_BREAKS = 12
-_STYLE = """
-@page{size:A4;margin:11mm}
-*{box-sizing:border-box}
-body{font:13px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:#1b2430;margin:0 auto;padding:20px;
-max-width:1000px;background:#fff}
-header{display:flex;justify-content:space-between;align-items:baseline;border-bottom:2px solid #1b2430;
-margin-bottom:10px;padding-bottom:6px}
-h1{font-size:20px;margin:0}h2{font-size:14px;margin:14px 0 4px}p{margin:4px 0}
-.verdict{font-weight:600;padding:2px 10px;border-radius:10px;color:#fff}
-.clean{background:#2a7a4b}.breaks{background:#9a5b00}.incomplete{background:#b3261e}
-.note{color:#5a6675}.grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:2px 24px}
-.small{grid-template-columns:repeat(3,minmax(0,1fr))}section h2{margin-top:6px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th{font-weight:600;text-align:left;border-bottom:1px solid #9aa5b1}td,th{padding:2px 8px 2px 0;vertical-align:top}
-td.n,th.n{text-align:right}tr.sum td{border-top:1px solid #9aa5b1;font-weight:600}
-td.id{overflow-wrap:anywhere}.parts section:first-child{grid-column:1/-1}
-.parts section:first-child td:first-child{white-space:nowrap}
-svg{width:100%;height:auto;display:block}footer{margin-top:12px;color:#5a6675;font-size:11px;overflow-wrap:anywhere}
-@media print{body{padding:0;font-size:10.5px;max-width:none}h2{margin-top:8px}
-section,tr{break-inside:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
-"""
+PRINTED_LINES = 4
+"""How many reasons, changes or kinds of rejected messages a sheet tells; the screen tells all."""
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_CLASSES = {BREAKS: "breaks-open"}
 
 
 def html(statement: Statement, changed: Changes | None, earlier: Sequence[tuple[str, float | None]]) -> bytes:
     """Return the page. `earlier`: the match rates of days before, by date, the oldest first."""
     s = statement
     title = f"Statement of {s.date}"
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style>"
+    )
     parts = [
-        f"<header><h1>{title}{' (provisional)' if s.provisional else ''}</h1>",
-        f'<span class="verdict {s.verdict}">{escape(VERDICTS[s.verdict])}</span></header>',
-        f'<p class="note">Business day in {escape(s.time_zone)}, revision {s.revision}'
-        f"{f', which replaces revision {s.replaces}' if s.replaces else ''}. "
-        f"Payments may be {s.settings['tolerance_minor']} minor units off and take "
-        f"{s.settings['payment_window_ms'] / 60_000:g} minutes.</p>",
-        *(f"<p><b>{escape(reason)}</b></p>" for reason in incomplete_because(s)),
-        "<h2>What customers owe: from opening to closing</h2>",
-        _bridges(s),
-        '<div class="grid parts">',
-        _section("Open breaks by kind and age", _breaks(s)),
-        _section("Match rate", _matching(s, earlier)),
-        _section("Largest open breaks", _largest([*s.breaks.new, *s.breaks.persisting])),
-        _section("Orders by status", _statuses(s)),
+        _header(s),
+        _tiles(s, earlier),
+        section("What customers owe: from opening to closing", bridges(s)),
+        section("Open breaks by kind and age", matrix(s)),
+        '<div class="parts">',
+        section("Match rate by day", charts.rates([*earlier, (s.date, s.match_rate)]) + _rejected(s)),
+        section("Orders by status", _statuses(s)),
+        section("Largest open breaks", largest(s)),
         "</div>",
         _changes(changed),
+        listing(s),
         _footer(s),
     ]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    page = f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n'
-    return (page + "\n".join(filter(None, parts)) + "\n</body></html>\n").encode()
+    body = "\n".join(filter(None, parts))
+    size = density(_rows(s, changed), len(s.currencies))
+    page = f'<html lang="en"><head>{head}</head>\n<body class="{size}">\n{body}\n</body></html>\n'
+    return f"<!doctype html>\n{page}".encode()
 
 
-def _bridges(s: Statement) -> str:
-    if not s.currencies:
-        return "<p>No money has ever moved.</p>"
-    charts = "".join(
-        f"<section><h2>{escape(currency)}</h2>{waterfall(currency, bridge)}</section>"
-        for currency, bridge in s.currencies.items()
-    )
-    heads = "".join(f'<th class="n">{escape(currency)}</th>' for currency in s.currencies)
-    rows = "".join(
-        f"<tr{' class=sum' if name in ('opening_minor', 'closing_minor') else ''}><td>{words}</td>"
-        + "".join(
-            f'<td class="n">{money(getattr(each, name) * sign, code)}</td>' for code, each in s.currencies.items()
-        )
-        + "</tr>"
-        for name, words, sign in LINE_NAMES
-    )
-    small = " small" if len(s.currencies) > 4 else ""
-    return f'<div class="grid{small}">{charts}</div><table><tr><th></th>{heads}</tr>{rows}</table>'
-
-
-def _breaks(s: Statement) -> str:
-    there = [*s.breaks.new, *s.breaks.persisting]
-    counted = Counter((each.kind, age_of(each.age_days)) for each in there)
-    rows = [
-        (
-            kind,
-            *(figure(counted[kind, age]) for age in AGES),
-            "; ".join(at_risk(each for each in there if each.kind == kind)),
-        )
-        for kind in sorted({each.kind for each in there})
-    ]
-    words = f"<p>{len(s.breaks.new)} new, {len(s.breaks.persisting)} persisting, {len(s.breaks.resolved)} resolved.</p>"
-    return words + (_table(("kind", *AGES, "at risk"), rows, numbers=range(1, len(AGES) + 1)) if rows else "")
-
-
-def _matching(s: Statement, earlier: Sequence[tuple[str, float | None]]) -> str:
-    by_amount = ", ".join(f"{code} {fraction(rate)}" for code, rate in (s.match_rate_by_amount or {}).items())
+def _rows(s: Statement, changed: Changes | None) -> int:
+    """Return how many rows of tables stand one below the other on the sheet."""
+    others = min(len(s.currencies) - DRAWN, PRINTED_OTHERS)
+    drawn = min(len(s.currencies), DRAWN)
+    waterfalls = 11 * -(-drawn // (2 if drawn in (2, 4) else 3))
+    kinds = len({each.kind for each in (*s.breaks.new, *s.breaks.persisting)})
+    statuses = len(s.orders_by_status["opening"].keys() | s.orders_by_status["closing"].keys())
+    reasons = min(len(incomplete_because(s)), PRINTED_LINES + 1)
+    moved = 0 if changed is None else 2 + min(len(list(told_changes(changed))), PRINTED_LINES)
     return (
-        f"<p>Of the orders placed on the day {fraction(s.match_rate)} were matched at its end"
-        f"{f'; by amount {escape(by_amount)}' if by_amount else ''}.</p>"
-        f"<p>From order to settlement: median {seconds(s.payment_delay_s['p50'])}, "
-        f"95 of 100 within {seconds(s.payment_delay_s['p95'])}.</p>" + rates([*earlier, (s.date, s.match_rate)])
+        waterfalls
+        + (others + 2 if others > 0 else 0)
+        + (kinds + 3 if kinds else 0)
+        + max(statuses + 1, LARGEST + 2, 9 + min(len(s.dead_letters), PRINTED_LINES + 1))
+        + reasons * 2
+        + moved
     )
 
 
-def _largest(there: list[Break]) -> str:
-    """The largest of each currency in turn: amounts of different currencies don't compare."""
-    by_currency: dict[str, list[Break]] = {}
-    for each in sorted(there, key=lambda one: (-one.at_risk_minor, one.id)):
-        if each.at_risk_minor > 0:
-            by_currency.setdefault(each.currency or "", []).append(each)
-    ranked = [
-        each
-        for rank in range(LARGEST_BREAKS)
-        for _, listed in sorted(by_currency.items())
-        for each in listed[rank : rank + 1]
-    ]
+def _header(s: Statement) -> str:
+    weekday = _WEEKDAYS[date.fromisoformat(s.date).weekday()]
+    replaces = f", which replaces revision {s.replaces}" if s.replaces else ""
+    kind = _CLASSES.get(s.verdict, s.verdict)
+    early = '<span class="stamp note">provisional</span>' if s.provisional else ""
+    ends = " The day has not ended: it is told as if nothing more happened." if s.provisional else ""
+    reasons = _bounded(incomplete_because(s), "incomplete clamp")
+    return (
+        f'<header><div class="head"><h1>Statement of {weekday}, {s.date}</h1>'
+        f'<span class="stamp {kind}">{escape(VERDICTS[s.verdict])}</span>{early}</div>'
+        f"<p><b>{escape(in_a_sentence(s))}</b>{ends}</p>{reasons}"
+        f'<p class="note">Business day in {escape(s.time_zone)}, revision {s.revision}{replaces}. '
+        f"Payments may be {s.settings['tolerance_minor']} minor units off and take "
+        f"{s.settings['payment_window_ms'] / 60_000:g} minutes.</p></header>"
+    )
+
+
+def _bounded(lines: Sequence[str], kind: str) -> str:
+    """Return a paragraph for each line; a sheet has the first few, and how many it leaves out."""
+    told = "".join(
+        paragraph(line, f"{kind} {SCREEN}" if place >= PRINTED_LINES else kind) for place, line in enumerate(lines)
+    )
+    left = len(lines) - PRINTED_LINES
+    return told + (paragraph(f"and {left:,} more, which the screen shows", f"{PRINT} note") if left > 0 else "")
+
+
+def _tiles(s: Statement, earlier: Sequence[tuple[str, float | None]]) -> str:
+    lists = s.breaks
+    before = next((rate for _, rate in reversed(earlier) if rate is not None), None)
+    known = sum(s.orders_by_status["closing"].values())
+    tiles = (
+        (
+            "open breaks",
+            f"{len(lists.new) + len(lists.persisting):,}",
+            f"{len(lists.new):,} new, {len(lists.resolved):,} resolved",
+        ),
+        (
+            "matched of the day",
+            fraction(s.match_rate),
+            "" if before is None else f"the day before {before:.1%}",
+        ),
+        (
+            "from order to settlement",
+            seconds(s.payment_delay_s["p50"]),
+            f"95 of 100 within {seconds(s.payment_delay_s['p95'])}",
+        ),
+        ("rejected messages", f"{sum(s.dead_letters.values()):,}", f"for {len(s.dead_letters)} reasons"),
+        ("orders at the end", f"{known:,}", f"{s.coverage.events:,} events of the day"),
+    )
+    drawn = "".join(
+        f'<div><dt>{escape(name)}</dt><dd class="big">{escape(value)}</dd><dd class="note">{escape(about)}</dd></div>'
+        for name, value, about in tiles
+    )
+    return f'<dl class="tiles">{drawn}</dl>'
+
+
+def _rejected(s: Statement) -> str:
+    if not s.dead_letters:
+        return paragraph("No message was rejected.", "note")
+    ordered = sorted(s.dead_letters.items(), key=lambda pair: (-pair[1], pair[0]))
     rows = [
-        (each.order_id, each.kind, each.opened_on.isoformat(), money(each.at_risk_minor, each.currency, code=True))
-        for each in ranked[:LARGEST_BREAKS]
+        Row((Cell(reason), number(f"{count:,}")), SCREEN if place >= PRINTED_LINES else "")
+        for place, (reason, count) in enumerate(ordered)
     ]
-    return _table(("order", "kind", "since", "at risk"), rows, numbers=(3,)) if rows else "<p>None.</p>"
+    rest = sum(count for _, count in ordered[PRINTED_LINES:])
+    if rest:
+        rows.append(Row((Cell("other reasons"), number(f"{rest:,}")), PRINT))
+    return table("Rejected messages by reason", (Cell("rejected because of"), number("messages")), rows)
 
 
 def _statuses(s: Statement) -> str:
     opening, closing = s.orders_by_status["opening"], s.orders_by_status["closing"]
     rows = [
-        (status, figure(opening.get(status, 0)), figure(closing.get(status, 0)))
+        Row((Cell(status), number(figure(opening.get(status, 0))), number(figure(closing.get(status, 0)))))
         for status in sorted(opening.keys() | closing.keys())
     ]
-    letters = ", ".join(f"{reason} {count}" for reason, count in s.dead_letters.items())
-    rejected = f"<p>Rejected messages: {escape(letters)}.</p>" if letters else ""
-    return _table(("status", "at the start", "at the end"), rows, numbers=(1, 2)) + rejected
+    if not rows:
+        return paragraph("There were none.")
+    return table("Orders by status", (Cell("status"), number("start"), number("end")), rows)
 
 
 def _changes(changed: Changes | None) -> str:
     if changed is None:
         return ""
-    return _section("What this revision changed", "".join(f"<p>{escape(line)}</p>" for line in told_changes(changed)))
+    return section("What this revision changed", _bounded(list(told_changes(changed)), "clamp"))
 
 
 def _footer(s: Statement) -> str:
@@ -161,21 +168,8 @@ def _footer(s: Statement) -> str:
         for at, offset in partitions.items()
     )
     return (
-        f"<footer>Covers {s.coverage.events:,} events of the day, SHA-256 {s.coverage.sha256}; "
-        f"read: {escape(read) or 'nothing'}.</footer>"
+        f"<footer><p>closing = opening + placed - cancelled - captured + refunded + charged back - charge-backs won + "
+        f"corrections; what is below 0 is the customers' money.</p>"
+        f'<p class="clamp">Covers {s.coverage.events:,} events of the day, SHA-256 {s.coverage.sha256}; '
+        f"read: {escape(read) or 'nothing'}.</p></footer>"
     )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{title}</h2>{body}</section>"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int]) -> str:
-    right = set(numbers)
-
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        kinds = (' class="n"' if at in right else ' class="id"' for at in range(len(texts)))
-        return "".join(f"<{tag}{kind}>{escape(text)}</{tag}>" for kind, text in zip(kinds, texts, strict=True))
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{cells('th', heads)}</tr>{body}</table>"

@@ -26,7 +26,8 @@ LINE_NAMES = [
 ]
 """The figures of a bridge in their order: field, word, the sign with which it counts."""
 
-AGES = ("0 days", "1-6 days", "7-29 days", "30+ days")
+AGES = ("0", "1-6", "7-29", "30+")
+"""Groups of ages, in days."""
 _LATE_EVENTS_TOLD = 10
 _NAMED = 10
 
@@ -36,14 +37,20 @@ def age_of(days: int) -> str:
     return AGES[0] if days < 1 else AGES[1] if days < 7 else AGES[2] if days < 30 else AGES[3]
 
 
-def at_risk(there: Iterable[Break]) -> list[str]:
-    """Return the amounts at risk, summed by currency."""
+def at_risk_by_currency(there: Iterable[Break]) -> Counter[str]:
+    """Return the amounts at risk in minor units, summed by currency, foreign ones included; none is 0."""
     sums: Counter[str] = Counter()
     for each in there:
         if each.currency is not None and each.at_risk_minor:
             sums[each.currency] += each.at_risk_minor
         for currency, amount_minor in each.foreign_minor.items():
             sums[currency] += abs(amount_minor)
+    return Counter({currency: amount_minor for currency, amount_minor in sums.items() if amount_minor})
+
+
+def at_risk(there: Iterable[Break]) -> list[str]:
+    """Return the amounts at risk, summed by currency, in words."""
+    sums = at_risk_by_currency(there)
     return [money(amount_minor, currency, code=True) for currency, amount_minor in sorted(sums.items())]
 
 
@@ -64,6 +71,18 @@ def seconds(time_s: float | None) -> str:
     if time_s < 120:
         return f"{time_s:.1f} s"
     return f"{time_s / 60:.1f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"
+
+
+def in_a_sentence(statement: Statement) -> str:
+    """Return what the verdict means for whoever books the day."""
+    if statement.verdict == INCOMPLETE:
+        return "Don't book this day yet."
+    if statement.verdict == CLEAN:
+        return "Every amount is explained, and nothing is open."
+    there = [*statement.breaks.new, *statement.breaks.persisting]
+    orders = len({each.order_id for each in there})
+    breaks = "break is" if len(there) == 1 else "breaks are"
+    return f"Every amount is explained. {len(there):,} {breaks} open, in {orders:,} order{'s' * (orders != 1)}."
 
 
 def incomplete_because(statement: Statement) -> list[str]:
