@@ -1,13 +1,15 @@
 """Makes a day's statement from what is stored and from how far the topics are read, and keeps it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 
 from orders_platform.errors import OrdersError
+from orders_platform.events import Event
 from orders_platform.matching import Document, Rules, fold
+from orders_platform.matching.any_rules import is_some_verdict
 from orders_platform.reports.days import Day
 from orders_platform.reports.revisions import Changes, LateEvent, changes, revise
 from orders_platform.reports.standing import Told
@@ -15,6 +17,7 @@ from orders_platform.reports.statement import Offsets, Quiet, Statement, Tally, 
 from orders_platform.store import breaks, day, statements
 from orders_platform.store.client import Store
 from orders_platform.store.day import Reading, StoredOrder
+from orders_platform.store.documents import UNREADABLE, judgement
 from orders_platform.store.lease import server_time_ms
 from orders_platform.streams.offsets import offsets_for_time
 from orders_platform.times import format_ms
@@ -114,6 +117,8 @@ def _statement(
         tally.add_quiet(Quiet(*each))
     for part in (reading.moving(of.start_ms, of.end_ms), reading.unsettled(of.start_ms), reading.named(odd)):
         _add(tally, part, rules)
+    for order_id in reading.unreadable:
+        tally.suspect(order_id)
     offsets = reading.offsets()
     return tally.statement(
         provisional=provisional,
@@ -128,13 +133,22 @@ def _add(tally: Tally, orders: Iterable[StoredOrder], rules: Rules) -> None:
         events = [arrival.event for arrival in order.arrivals]
         document = order.document
         overflow = "overflow" in document.reasons
+        try:
+            contradicts = _contradicts(document, events, order.clock_ms, rules)
+        except UNREADABLE:
+            tally.suspect(document.order_id)
+            continue
         tally.add(Told(document.order_id, events, overflow))
-        if _contradicts(document, fold(document.order_id, events, order.clock_ms, rules, overflow)):
+        if contradicts:
             tally.suspect(document.order_id)
 
 
-def _contradicts(stored: Document, folded: Document) -> bool:
-    return any(getattr(stored, name) != getattr(folded, name) for name in _FIGURES)
+def _contradicts(stored: Document, events: Sequence[Event], clock_ms: int, rules: Rules) -> bool:
+    folded = fold(stored.order_id, events, clock_ms, rules, "overflow" in stored.reasons)
+    if any(getattr(stored, name) != getattr(folded, name) for name in _FIGURES):
+        return True
+    # Other settings of matching may have judged it, and the statement judges anew.
+    return judgement(stored) != judgement(folded) and not is_some_verdict(stored, events, clock_ms)
 
 
 def _unread(offsets: Offsets, ends: Mapping[str, Mapping[int, int]]) -> Offsets:

@@ -4,7 +4,8 @@ Each question is asked of a random sample, whose cost does not grow with the col
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 from bson.datetime_ms import DatetimeMS
@@ -12,6 +13,7 @@ from pymongo import ASCENDING
 
 from orders_platform.events import Event
 from orders_platform.matching import Document, Rules, fold
+from orders_platform.matching.any_rules import is_some_verdict
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
 from orders_platform.store.client import Store
@@ -29,9 +31,9 @@ class Audit(msgspec.Struct):
     orders: int = 0
     events: int = 0
     altered: list[str] = []
-    """Figures that don't follow from the order's events."""
+    """Figures that don't follow from the order's events, and verdicts that no settings of matching would give."""
     judged_otherwise: list[str] = []
-    """Statuses that today's rules would not give."""
+    """Verdicts that today's settings of matching would not give, but others would."""
     repeated: list[str] = []
     """Events counted twice, or not as many as the document says."""
 
@@ -48,15 +50,15 @@ def audit(store: Store, rules: Rules, sample: int | None) -> Audit:
         try:
             stored = documents.stored(each)
             kept = documents.folded(each)
-            again = fold(kept.order_id, stored.view.events, stored.view.clock_ms, rules, stored.view.overflow)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            verdict = _verdict_on(kept, list(stored.view.events), stored.view.clock_ms, rules)
+        except documents.UNREADABLE:
             # Somebody wrote past the schema: what can't be read follows from nothing.
             _name(found.altered, str(each["_id"]))
             continue
         found.events += len(each["events"])
-        if _figures(again) != _figures(kept):
-            _name(found.altered, kept.order_id)
-        elif documents.judgement(again) != documents.judgement(kept):
+        if verdict == "altered" or kept.order_id != each["_id"]:
+            _name(found.altered, each["_id"])
+        elif verdict == "judged otherwise":
             _name(found.judged_otherwise, kept.order_id)
         if not len(each["events"]) == len(stored.view.events) == kept.event_count:
             _name(found.repeated, kept.order_id)
@@ -78,8 +80,17 @@ def violations(store: Store, name: str, sample: int | None) -> tuple[int, list[s
     return total if sample is None else min(sample, total), ids
 
 
-def missing(store: Store, messages: Iterable[tuple[str, int, int, Event | None]]) -> list[tuple[str, int, int]]:
-    """Return the coordinates of messages that are in no order and no dead letter.
+class Lost(NamedTuple):
+    """A message that is in no order and no dead letter: its coordinates, and its order, where it was accepted."""
+
+    topic: str
+    partition: int
+    offset: int
+    order_id: str | None
+
+
+def missing(store: Store, messages: Iterable[tuple[str, int, int, Event | None]]) -> list[Lost]:
+    """Return the messages that are in no order and no dead letter.
 
     A message is its topic, partition and offset, and its event, or None where it was rejected.
 
@@ -93,13 +104,15 @@ def missing(store: Store, messages: Iterable[tuple[str, int, int, Event | None]]
         for begin in range(0, len(ids), _BATCH):
             wanted = {"_id": {"$in": ids[begin : begin + _BATCH]}}
             for each in store.orders.find(wanted, documents.STORED_FIELDS):
-                held[each["_id"]] = documents.stored(each).view.events
+                # What can't be read holds nothing.
+                with suppress(*documents.UNREADABLE):
+                    held[each["_id"]] = documents.stored(each).view.events
         absent = [
-            (topic, partition, offset)
+            Lost(topic, partition, offset, None if event is None else event.order_id)
             for topic, partition, offset, event in asked
             if event is None or event not in held.get(event.order_id, {})
         ]
-        return [where for where in absent if not _is_dead_letter(store, where)]
+        return [each for each in absent if not _is_dead_letter(store, each)]
 
 
 def orphans(store: Store, before_ms: int, limit: int = NAMED_MAX) -> tuple[int, list[Document]]:
@@ -146,11 +159,18 @@ def _orders(store: Store, sample: int | None) -> Iterator[Mapping[str, Any]]:
             yield from store.orders.aggregate([{"$sample": {"size": sample}}], batchSize=_BATCH)
 
 
-def _is_dead_letter(store: Store, where: tuple[str, int, int]) -> bool:
-    topic, partition, offset = where
-    return (
-        store.dead_letters.find_one({"topic": topic, "partition": partition, "offset": offset}, {"_id": 1}) is not None
-    )
+def _is_dead_letter(store: Store, lost: Lost) -> bool:
+    where = {"topic": lost.topic, "partition": lost.partition, "offset": lost.offset}
+    return store.dead_letters.find_one(where, {"_id": 1}) is not None
+
+
+def _verdict_on(kept: Document, events: list[Event], clock_ms: int, rules: Rules) -> str:
+    again = fold(kept.order_id, events, clock_ms, rules, "overflow" in kept.reasons)
+    if _figures(again) != _figures(kept):
+        return "altered"
+    if documents.judgement(again) == documents.judgement(kept):
+        return "right"
+    return "judged otherwise" if is_some_verdict(kept, events, clock_ms) else "altered"
 
 
 def _figures(document: Document) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from orders_platform.events import CHARGEBACK_OPENED, ORDER_CANCELLED, ORDER_PLACED, PAYMENT_CAPTURED, REFUND_ISSUED
-from orders_platform.matching import Document
+from orders_platform.matching import MAX_EVENTS, Document
 from orders_platform.store import documents
 from orders_platform.store.client import FAST_CODEC, Store
 from orders_platform.store.documents import Arrival
@@ -52,13 +52,15 @@ class QuietTotals(NamedTuple):
 
 
 class Reading:
-    """Reads of one snapshot.
+    """Reads of one snapshot; `unreadable` are the ids of the orders that came up and that somebody has written past the
+    schema.
 
     All methods raise StoreError when MongoDB could not be reached, or went away on the way.
     """
 
     def __init__(self, store: Store, session: ClientSession) -> None:
         self._session = session
+        self.unreadable: list[str] = []
         # A snapshot has its own read concern, and takes no other.
         self._orders = store.orders.with_options(FAST_CODEC, read_concern=ReadConcern())
         self._dead_letters = store.dead_letters.with_options(read_concern=ReadConcern())
@@ -98,9 +100,13 @@ class Reading:
     def settled(self, start_ms: int, tolerance_minor: int) -> tuple[list[QuietTotals], list[str]]:
         """Return the totals of the quiet orders, and the ids of the odd ones."""
         plain = _plain(tolerance_minor)
+        # First, as MongoDB does not subtract what is no number.
+        numbers = [{"$isNumber": f"${name}"} for name in ("due_minor", "captured_minor", "refunded_minor")]
+        plain = {"$and": [*numbers, {"$isArray": "$events"}, plain]}
         totals = {"$cond": [plain, {"currency": "$currency", "status": "$status"}, {"odd": "$_id"}]}
         billed = {"$cond": [{"$eq": ["$status", "cancelled"]}, 0, "$due_minor"]}
         position = {"$add": [{"$subtract": [billed, "$captured_minor"]}, "$refunded_minor"]}
+        position = {"$cond": [{"$and": numbers}, position, 0]}
         pipeline = [
             {"$match": {"outcome": {"$nin": UNSETTLED_OUTCOMES}} | _all_before(start_ms)},
             {"$group": {"_id": totals, "orders": {"$sum": 1}, "position": {"$sum": position}}},
@@ -134,7 +140,12 @@ class Reading:
     def _found(self, wanted: Mapping[str, Any], index: str | list[tuple[str, int]]) -> Iterator[StoredOrder]:
         with translated():
             for found in self._orders.find(wanted, hint=index, batch_size=_BATCH, session=self._session):
-                yield StoredOrder(documents.folded(found), documents.clock_ms(found), documents.arrivals(found))
+                try:
+                    order = StoredOrder(documents.folded(found), documents.clock_ms(found), documents.arrivals(found))
+                except documents.UNREADABLE:
+                    self.unreadable.append(str(found["_id"]))
+                else:
+                    yield order
 
 
 @contextmanager
@@ -183,6 +194,10 @@ def _plain(tolerance_minor: int) -> dict[str, Any]:
             {"$eq": ["$net_minor", left]},
             {"$lte": ["$captured_minor", {"$add": ["$due_minor", tolerance_minor]}]},
             {"$eq": ["$status", status]},
+            # A break is never quiet, whatever the document says of its outcome.
+            {"$eq": ["$outcome", "ok"]},
+            {"$gte": [left, 0]},
+            {"$lt": ["$event_count", MAX_EVENTS]},
             {"$eq": ["$event_count", {"$size": "$events"}]},
             {"$eq": [is_cancelled, {"$in": [ORDER_CANCELLED, "$events.type"]}]},
             {"$not": [{"$in": [CHARGEBACK_OPENED, "$events.type"]}]},

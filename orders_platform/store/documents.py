@@ -46,6 +46,8 @@ class Stored(NamedTuple):
     judgement: tuple[Any, ...]
 
 
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What reading or folding a document may raise that somebody has written past the schema."""
 _EVENT_FIELDS = (
     "event_id",
     "type",

@@ -104,7 +104,7 @@ def _messages_conserved(subject: Subject) -> Result:
                 for record, event in zip(batch, decoded, strict=True)
             ),
         )
-    named = [":".join(map(str, where)) for where in lost[: audit.NAMED_MAX]]
+    named = [_where(each) for each in lost[: audit.NAMED_MAX]]
     figures = {"messages": looked_at, "missing": len(lost), "where": named}
     if lost:
         text = f"{len(lost)} of {looked_at} committed messages are in no order and no dead letter: {_named(named)}."
@@ -112,11 +112,18 @@ def _messages_conserved(subject: Subject) -> Result:
     return Result(True, f"Each of {looked_at} committed messages is in an order or a dead letter.", figures)
 
 
+def _where(lost: audit.Lost) -> str:
+    where = f"{lost.topic}:{lost.partition}:{lost.offset}"
+    return where if lost.order_id is None else f"{where} (order {lost.order_id})"
+
+
 def _figures_follow(subject: Subject) -> Result:
     found = subject.audited()
     figures = {"orders": found.orders, "events": found.events, "altered": found.altered}
     if found.altered:
-        return Result(False, f"Figures that don't follow from their events: {_named(found.altered)}.", figures)
+        return Result(
+            False, f"Figures or verdicts that don't follow from their events: {_named(found.altered)}.", figures
+        )
     if found.judged_otherwise:
         text = (
             f"Today's rules would judge otherwise: {_named(found.judged_otherwise)}. "

@@ -128,7 +128,7 @@ def _wait_past_a_deadline(platform: Platform) -> None:
         ("messages_conserved", _lose_a_document, "failed", "2 of 7"),
         ("messages_conserved", _lose_a_dead_letter, "failed", "1 of 7"),
         ("figures_follow_from_events", _alter_an_amount, "failed", "o-2"),
-        ("figures_follow_from_events", _alter_a_status, "warning", "o-2"),
+        ("figures_follow_from_events", _alter_a_status, "failed", "o-2"),
         ("no_event_twice", _repeat_an_event, "failed", "o-2"),
         ("documents_valid", _break_the_schema, "failed", "o-2"),
         ("no_money_without_order", _pay_without_an_order, "warning", "o-9"),
