@@ -15,6 +15,8 @@ QUEUE_KIB_MAX = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 
 _POLL_EVERY = 512  # messages between two looks at the delivery reports
+_REPORT_LATE_MAX_S = 10.0
+"""librdkafka looks only once a second for messages whose delivery timeout is over, later where the machine is busy."""
 
 
 class Publisher:
@@ -105,13 +107,13 @@ class Publisher:
         self._producer.poll(timeout_s)
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until every message is acknowledged or given up, which takes at most the delivery timeout.
+        """Wait until every message is acknowledged or given up, which takes the delivery timeout and some seconds at most.
 
         Raises:
             ServiceUnavailable: `timeout_s` was over before that; what was still waiting counts as failed.
         """
-        # librdkafka gives up a message after its delivery timeout; the second is for its report to arrive.
-        deadline = time.monotonic() + (self._delivery_timeout_s + 1 if timeout_s is None else timeout_s)
+        longest_s = self._delivery_timeout_s + _REPORT_LATE_MAX_S if timeout_s is None else timeout_s
+        deadline = time.monotonic() + longest_s
         while self._producer.flush(max(0.0, min(0.5, deadline - time.monotonic()))):  # short, for Ctrl-C
             if time.monotonic() >= deadline:
                 self._give_up()
