@@ -107,7 +107,7 @@ class Publisher:
         self._producer.poll(timeout_s)
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until every message is acknowledged or given up, which takes the delivery timeout and some seconds at most.
+        """Wait until every message is acknowledged or given up: the delivery timeout and some seconds at most.
 
         Raises:
             ServiceUnavailable: `timeout_s` was over before that; what was still waiting counts as failed.
