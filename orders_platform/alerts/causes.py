@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["check_failed", "breaker_open", "statement_late", "run_failed"]
-TITLE_MAX, TEXT_MAX = 150, 500
+TITLE_MAX, TEXT_MAX, FIX_MAX = 120, 320, 120
 """In characters. Slack takes 3,000 in one section, after each of `&<>` has become up to five."""
 _NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
@@ -33,29 +33,30 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_failed(asset: str, check: str, partition: str | None, text: str, evidence: str) -> Cause:
     """Return the cause of a check that failed; `partition` is the day that it was about, if it is about days."""
-    of = f"{check} of {asset}" + (f" for {partition}" if partition else "")
-    day = f" {partition}" if partition else ""
-    return Cause(
-        key=check_key(asset, check, partition),
-        kind="check_failed",
-        title=_line(f"The check {of} failed.", TITLE_MAX),
-        text=_line(text, TEXT_MAX),
-        fix=f"`orders report{day}` has the statement, `orders check` asks again."
-        if partition
-        else f"`orders check --select {check}` asks again; docs/operations.md says what to do.",
-        over=_line(f"The check {of} passes again.", TITLE_MAX),
+    of = f"{check} of {asset}" + _for(partition)
+    if partition is None:
+        fix = f"`orders check --select {check}` asks again; docs/operations.md says what to do."
+    else:
+        fix = f"`orders report {partition}` makes it again, or says what is missing."
+    return _cause(
+        "check_failed",
+        check_key(asset, check, partition),
+        title=f"The check {of} failed.",
+        text=text,
+        fix=fix,
+        over=f"The check {of} passes again.",
         evidence=evidence,
     )
 
 
 def breaker_open(reason: str, fix: str) -> Cause:
     """Return the cause of a matcher that only a person can bring back, in the supervisor's words."""
-    return Cause(
-        key=BREAKER,
-        kind="breaker_open",
+    return _cause(
+        "breaker_open",
+        BREAKER,
         title="The matcher is down and is no longer restarted.",
-        text=_line(reason, TEXT_MAX),
-        fix=_line(fix, TEXT_MAX),
+        text=reason,
+        fix=fix,
         over="The matcher is supervised again.",
         evidence=reason,
     )
@@ -63,9 +64,9 @@ def breaker_open(reason: str, fix: str) -> Cause:
 
 def statement_late(date: str, time_zone: str, deadline: str) -> Cause:
     """Return the cause of a day whose statement is not kept though `deadline`, a duration, has passed since its end."""
-    return Cause(
-        key=statement_key(date),
-        kind="statement_late",
+    return _cause(
+        "statement_late",
+        statement_key(date),
         title=f"The statement of {date} is late.",
         text=f"{date} ({time_zone}) has been over for more than {deadline}, and no final statement of it is kept.",
         fix=f"`orders report {date}` makes it, or says what is missing.",
@@ -76,14 +77,14 @@ def statement_late(date: str, time_zone: str, deadline: str) -> Cause:
 
 def run_failed(job: str, partition: str | None, text: str, run_id: str) -> Cause:
     """Return the cause of a job whose latest run failed."""
-    of = job + (f" for {partition}" if partition else "")
-    return Cause(
-        key=run_key(job, partition),
-        kind="run_failed",
-        title=_line(f"A run of {of} failed.", TITLE_MAX),
-        text=_line(text, TEXT_MAX),
+    of = job + _for(partition)
+    return _cause(
+        "run_failed",
+        run_key(job, partition),
+        title=f"A run of {of} failed.",
+        text=text,
         fix=f"Dagster shows the run {run_id}.",
-        over=_line(f"A run of {of} has succeeded since.", TITLE_MAX),
+        over=f"A run of {of} has succeeded since.",
         evidence=run_id,
     )
 
@@ -104,6 +105,22 @@ def statement_key(date: str) -> str:
 def run_key(job: str, partition: str | None) -> str:
     """Return the key of a job's failed run."""
     return f"run_failed:{job}" + (f":{partition}" if partition else "")
+
+
+def _cause(kind: Kind, key: str, *, title: str, text: str, fix: str, over: str, evidence: str) -> Cause:
+    return Cause(
+        key=key,
+        kind=kind,
+        title=_line(title, TITLE_MAX),
+        text=_line(text, TEXT_MAX),
+        fix=_line(fix, FIX_MAX),
+        over=_line(over, TITLE_MAX),
+        evidence=evidence,
+    )
+
+
+def _for(partition: str | None) -> str:
+    return "" if partition is None else f" for {partition}"
 
 
 def _line(text: str, longest: int) -> str:

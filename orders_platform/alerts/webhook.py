@@ -58,7 +58,7 @@ def post(address: str, body: bytes, timeout_s: float = TIMEOUT_S) -> Answer:
     sender = threading.Thread(target=lambda: answers.append(_post(address, body, timeout_s)), daemon=True)
     sender.start()
     sender.join(timeout_s)
-    return answers[0] if answers else Answer(False, f"the receiver did not answer within {timeout_s:g} s")
+    return answers[0] if answers else _silent(timeout_s)
 
 
 def _post(address: str, body: bytes, timeout_s: float) -> Answer:
@@ -75,7 +75,13 @@ def _post(address: str, body: bytes, timeout_s: float) -> Answer:
             return _refused(error.code, error.headers.get("Retry-After"))
     except (OSError, http.client.HTTPException, ValueError) as error:  # the last: a name that can't be one
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, TimeoutError):
+            return _silent(timeout_s)
         return Answer(False, f"the receiver can't be reached ({type(reason).__name__})")
+
+
+def _silent(timeout_s: float) -> Answer:
+    return Answer(False, f"the receiver did not answer within {timeout_s:g} s")
 
 
 def _refused(status: int, retry_after: str | None) -> Answer:

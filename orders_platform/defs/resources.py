@@ -12,6 +12,7 @@ import dagster as dg
 
 from orders_platform.defs.dataproc import DataprocResource
 from orders_platform.defs.webhook import WebhookResource
+from orders_platform.local import mongod
 from orders_platform.settings import Settings
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import Positions, begin_offsets, end_offsets
@@ -68,9 +69,8 @@ class MongoResource(dg.ConfigurableResource):
         Raises:
             StackError: this home's MongoDB is needed and does not run.
         """
-        from orders_platform.local.stack import endpoints
-
-        store = connect(endpoints(settings).mongo_uri, settings.mongo.database, timeout_s=timeout_s)
+        uri = settings.mongo.given_uri() or mongod.uri(settings.home)
+        store = connect(uri, settings.mongo.database, timeout_s=timeout_s)
         try:
             yield store
         finally:

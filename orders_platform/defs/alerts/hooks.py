@@ -6,10 +6,12 @@ import dagster as dg
 
 from orders_platform.alerts import causes
 from orders_platform.alerts.ledger import began
-from orders_platform.defs.alerts.sources import PARTITION_TAG, TOLD_TAG, was_failing, words_for
+from orders_platform.defs.alerts.sources import PARTITION_TAG, TOLD_TAG, failing_run, words_for
 from orders_platform.defs.webhook import WebhookResource
 from orders_platform.errors import OrdersError
 from orders_platform.settings import Settings
+
+_TOLD = {TOLD_TAG: "told"}
 
 
 @dg.failure_hook(required_resource_keys={"webhook"})
@@ -21,8 +23,10 @@ def tell_failure(context: dg.HookContext) -> None:
     if run is None or text is None or TOLD_TAG in run.tags:
         return
     partition = run.tags.get(PARTITION_TAG)
-    if was_failing(context.instance, context.job_name, partition):
-        return  # told when it began
+    if (before := failing_run(context.instance, context.job_name, partition)) is not None:
+        if TOLD_TAG in before.tags:
+            context.instance.add_run_tags(context.run_id, _TOLD)
+        return  # it began earlier
     try:
         settings = Settings.load()
         address = webhook.address(settings)
@@ -34,6 +38,6 @@ def tell_failure(context: dg.HookContext) -> None:
         context.log.warning(f"The failure could not be told. {error}")
         return
     if answer.arrived:
-        context.instance.add_run_tags(context.run_id, {TOLD_TAG: "told"})
+        context.instance.add_run_tags(context.run_id, _TOLD)
     else:
         context.log.warning(f"The failure could not be told: {answer.why}. The sensor `alerts` tries again.")

@@ -17,7 +17,7 @@ from orders_platform.supervision import rounds
 
 PARTITION_TAG = "dagster/partition"
 TOLD_TAG = "orders/alert"
-"""On a failed run that the hook has told."""
+"""On the failed run that the hook has told, and on those that failed after it."""
 SPAN = timedelta(days=1)
 """How far back ended runs are looked at; what is older was seen by an earlier tick."""
 _RUNS_MAX, _EVALUATIONS_MAX = 500, 50
@@ -100,12 +100,14 @@ def runs(instance: dg.DagsterInstance, since_ms: int) -> Seen:
     return seen
 
 
-def was_failing(instance: dg.DagsterInstance, job: str, partition: str | None) -> bool:
-    """Say whether the latest ended run of a job, for a partition, failed."""
+def failing_run(instance: dg.DagsterInstance, job: str, partition: str | None) -> dg.DagsterRun | None:
+    """Return the latest ended run of a job, for a partition, if it failed."""
     tags = {} if partition is None else {PARTITION_TAG: partition}
     ended = RunsFilter(job_name=job, statuses=_ENDED, tags=tags)
-    records = instance.get_run_records(ended, limit=1, order_by="update_timestamp")
-    return bool(records) and records[0].dagster_run.status == DagsterRunStatus.FAILURE
+    for record in instance.get_run_records(ended, limit=1, order_by="update_timestamp"):
+        if record.dagster_run.status == DagsterRunStatus.FAILURE:
+            return record.dagster_run
+    return None
 
 
 def why(instance: dg.DagsterInstance, run_id: str) -> str | None:
