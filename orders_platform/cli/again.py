@@ -1,6 +1,5 @@
 """Doing things again: `replay` for what lies in Kafka, `dead-letters` for what was rejected."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,10 @@ from orders_platform.cli.context import pass_settings
 from orders_platform.errors import OrdersError, UsageError
 
 if TYPE_CHECKING:
-    from orders_platform.local.stack import Endpoints
     from orders_platform.settings import Settings
     from orders_platform.store.dead_letters import DeadLetter
-    from orders_platform.streams.offsets import Positions
 
 REJECTED = 3
-_COORDINATES = re.compile(r"([A-Za-z0-9._-]+):([0-9]{1,9}):([0-9]{1,18})")
 
 
 @click.command()
@@ -35,23 +31,14 @@ def replay(settings: "Settings", begin: str, topic: str | None, as_json: bool) -
     """
     from orders_platform.cli.services import store_of
     from orders_platform.local.stack import endpoints
-    from orders_platform.matcher.replaying import Replayed
-    from orders_platform.matcher.replaying import replay as put_through
-    from orders_platform.streams.offsets import end_offsets
-    from orders_platform.streams.read import read_range
+    from orders_platform.matcher.replaying import replay_stretch, stretch
 
-    topics = _topics(settings, topic)
     where = endpoints(settings)
-    begins = _begins(begin, topics, where)
-    all_ends = end_offsets(where.bootstrap_servers, where.kafka_client, begins)
-    ends = {name: {at: all_ends[name].get(at, 0) for at in partitions} for name, partitions in begins.items()}
-    total = sum(max(0, end - begins[name][at]) for name, its in ends.items() for at, end in its.items())
-    done = Replayed()
-    with store_of(settings, where) as store, output.progress("Matching again", total) as advance:
+    servers, client = where.bootstrap_servers, where.kafka_client
+    what = stretch(begin, topic, settings.kafka.topics, servers, client)
+    with store_of(settings, where) as store, output.progress("Matching again", what.messages()) as advance:
         _warn_of_other_settings(settings, store)
-        for records in read_range(where.bootstrap_servers, where.kafka_client, begins, ends):
-            put_through(store, records, settings.matching.rules(), done)
-            advance(len(records))
+        done = replay_stretch(store, what, servers, client, settings.matching.rules(), advance)
     if as_json:
         output.result_json(done)
     else:
@@ -59,45 +46,6 @@ def replay(settings: "Settings", begin: str, topic: str | None, as_json: bool) -
             f"{done.messages:,} messages matched again: {done.inserted:,} documents added, {done.updated:,} changed, "
             f"{done.unchanged:,} right as they were; {done.dead_letters:,} messages are dead letters."
         )
-
-
-def _topics(settings: "Settings", topic: str | None) -> tuple[str, ...]:
-    if topic is None:
-        return settings.kafka.topics
-    if topic not in settings.kafka.topics:
-        raise UsageError(
-            f"The matcher does not read the topic {topic}.", f"Name one of {', '.join(settings.kafka.topics)}."
-        )
-    return (topic,)
-
-
-def _begins(begin: str, topics: tuple[str, ...], where: "Endpoints") -> "Positions":
-    """Return where to begin in each partition; nowhere before what the broker still keeps."""
-    from orders_platform.streams.offsets import begin_offsets, offsets_for_time
-    from orders_platform.times import parse_rfc3339
-
-    earliest = begin_offsets(where.bootstrap_servers, where.kafka_client, topics)
-    if begin == "earliest":
-        return earliest
-    if ":" in begin and all(_COORDINATES.fullmatch(part.strip()) for part in begin.split(",")):
-        named: Positions = {}
-        for part in begin.split(","):
-            name, partition, offset = part.strip().split(":")
-            if int(partition) not in earliest.get(name, {}):
-                raise UsageError(
-                    f"There is no partition {partition} of a topic {name} to replay.",
-                    f"The topics to choose from are {', '.join(topics)}.",
-                )
-            named.setdefault(name, {})[int(partition)] = max(int(offset), earliest[name][int(partition)])
-        return named
-    try:
-        time_ms = parse_rfc3339(begin)
-    except ValueError:
-        raise UsageError(
-            f"--from {begin} is neither `earliest`, nor a time, nor offsets.",
-            "Write a time as 2026-01-05T10:00:00Z, and offsets as orders:0:1200,orders:1:0.",
-        ) from None
-    return offsets_for_time(where.bootstrap_servers, where.kafka_client, topics, time_ms)
 
 
 def _warn_of_other_settings(settings: "Settings", store: Any) -> None:

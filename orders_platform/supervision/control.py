@@ -17,6 +17,7 @@ from orders_platform.streams.offsets import end_offsets
 from orders_platform.supervision import dagster_home, repair
 from orders_platform.supervision.backends.local import REPOSITORY, LocalBackend
 from orders_platform.supervision.decide import Policy
+from orders_platform.supervision.errand import turn
 from orders_platform.supervision.observe import Handle
 from orders_platform.supervision.rounds import forget_report, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
@@ -110,6 +111,29 @@ class Control:
         # A supervisor in somebody's terminal may have been about to start one: it heeds the wish within a tick.
         time.sleep(_SETTLE_S)
         self.stop()
+        aside, epoch = self._renew(checkpoint)
+        if by_dagster:
+            dagster_home.start_daemon(self._settings)
+        ensure_supervisor(self._settings)
+        return aside, self.wait_until_ready(after_epoch=epoch)
+
+    def repair_beside_daemon(self) -> tuple[Path | None, records.Heartbeat]:
+        """Do what `repair` does while Dagster's daemon goes on, of which the caller is a part: it heeds the wish that
+        the matcher be stopped, and no run of it acts until the new checkpoint may begin.
+
+        Raises:
+            As `repair`.
+            StackError: no daemon supervises, or one of its runs takes too long.
+        """
+        checkpoint = checkpoint_path(self._settings)
+        with turn(self._settings.home):
+            self.stop()
+            aside, epoch = self._renew(checkpoint)
+        return aside, self.wait_until_ready(after_epoch=epoch)
+
+    def _renew(self, checkpoint: Path) -> tuple[Path | None, int]:
+        """Put the checkpoint aside and want a matcher that begins a new one; return its new name, and the latest
+        epoch."""
         aside = repair.put_checkpoint_aside(checkpoint)
         before = records.read_heartbeat(self._store)
         if before is not None and before.offsets:
@@ -120,10 +144,7 @@ class Control:
         else:
             self._say(f"No offsets are kept: the new checkpoint begins at {self._settings.matcher.starting_offsets}.")
         self._want("running", "repaired by a person", reset_breaker=True)
-        if by_dagster:
-            dagster_home.start_daemon(self._settings)
-        ensure_supervisor(self._settings)
-        return aside, self.wait_until_ready(after_epoch=0 if before is None else before.epoch)
+        return aside, 0 if before is None else before.epoch
 
     def wait_until_ready(self, after_epoch: int = 0, timeout_s: float = READY_TIMEOUT_S) -> records.Heartbeat:
         """Return the heartbeat of a living driver whose stream runs, of a later epoch than `after_epoch`.

@@ -87,7 +87,7 @@ def carry_out(
     me = rounds.identity(settings)
     memory, last, ending = request.memory, request.last, "died"
     try:
-        with _turn(settings.home):
+        with turn(settings.home):
             for _ in range(2):  # a restart is an end and a start
                 store, backend, _ = connections.get()
                 sight = rounds.make_round(
@@ -140,7 +140,7 @@ def _await_first_beat(connections: rounds.Connections, handle: Handle) -> None:
 
 
 @contextmanager
-def _turn(home: Path) -> Iterator[None]:
+def turn(home: Path) -> Iterator[None]:
     """Be the only one of this home who acts while inside.
 
     Raises:
