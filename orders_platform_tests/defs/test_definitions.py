@@ -45,7 +45,8 @@ def test_the_names_that_others_rely_on() -> None:
         | {("breaks", name) for name in BREAKS}
     )
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert jobs == {"start_matcher", "restart_matcher", "stop_matcher", "close_day", "rebuild_day"}
+    of_the_matcher = {"start_matcher", "restart_matcher", "stop_matcher", "repair_matcher", "replay_range"}
+    assert jobs == of_the_matcher | {"close_day", "rebuild_day"}
     assert set(repository.get_top_level_resources()) == {"dataproc", "kafka", "matcher", "mongo", "webhook"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"alerts", "matcher_supervisor"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"close_day_schedule"}

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from orders_platform.defs.matching import upkeep
 from orders_platform.defs.matching.assets import matched_orders
 from orders_platform.defs.matching.checks import checks_of
 from orders_platform.defs.matching.jobs import JOBS
@@ -11,5 +12,8 @@ from orders_platform.defs.matching.sensors import matcher_supervisor
 def definitions() -> dg.Definitions:
     """Return the collection, its checks, the matcher's jobs and the sensor that supervises it."""
     return dg.Definitions(
-        assets=[matched_orders], asset_checks=[checks_of("matched_orders")], jobs=JOBS, sensors=[matcher_supervisor]
+        assets=[matched_orders],
+        asset_checks=[checks_of("matched_orders")],
+        jobs=[*JOBS, *upkeep.JOBS],
+        sensors=[matcher_supervisor],
     )
