@@ -194,6 +194,22 @@ def test_a_failed_run_is_told_with_what_our_error_says(told: Alerts, receiver: R
     assert receiver.plain()[0].text == "MongoDB does not run. Run `orders up`."
 
 
+def test_a_run_of_chosen_assets_is_told_by_their_names(told: Alerts, receiver: Receiver) -> None:
+    told.tick()
+    job, nothing = "__ASSET_JOB", frozenset[Any]()
+    chosen = (frozenset({dg.AssetKey("statement")}), nothing), (nothing, frozenset({whole.check_key}))
+    for assets, checks in chosen:
+        run = dg.DagsterRun(
+            job, asset_selection=assets, asset_check_selection=checks, status=dg.DagsterRunStatus.STARTED
+        )
+        told.instance.report_run_failed(told.instance.add_run(run))
+    told.tick()
+    assert sorted(receiver.titles()) == [
+        "began: A run of collection:whole failed.",
+        "began: A run of statement failed.",
+    ]
+
+
 def test_a_run_that_crashed_is_told_though_no_hook_could_run(told: Alerts, receiver: Receiver) -> None:
     told.tick()
     job = LOCATION.resolve_job_def("hooked_job")

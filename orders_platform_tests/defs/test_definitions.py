@@ -93,6 +93,11 @@ def test_the_sensors_run_without_anybody_switching_them_on() -> None:
     assert sensors["alerts"].minimum_interval_seconds == 30
 
 
+def test_each_job_tells_its_failure() -> None:
+    for job in defs().get_repository_def().get_all_jobs():
+        assert ({hook.name for hook in job.hook_defs} == {"tell_failure"}) == (not job.name.startswith("__"))
+
+
 def test_nothing_tries_again_beside_the_sensor() -> None:
     for name in ("start_matcher", "restart_matcher", "stop_matcher"):
         assert defs().resolve_job_def(name).tags["dagster/max_retries"] == "0"

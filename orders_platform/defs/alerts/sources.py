@@ -86,7 +86,7 @@ def runs(instance: dg.DagsterInstance, since_ms: int) -> Seen:
     after = max(datetime.fromtimestamp(since_ms / 1000, UTC), datetime.now(UTC) - SPAN)
     ended = RunsFilter(statuses=_ENDED, updated_after=after)
     records = instance.get_run_records(ended, limit=_RUNS_MAX, order_by="update_timestamp")
-    latest = {(each.dagster_run.job_name, _partition(each)): each for each in reversed(records)}
+    latest = {(_name(each.dagster_run), _partition(each)): each for each in reversed(records)}
     for (job, partition), record in latest.items():
         key, run = causes.run_key(job, partition), record.dagster_run
         if run.status == DagsterRunStatus.SUCCESS:
@@ -152,6 +152,13 @@ def _judge(seen: Seen, evaluation: dg.AssetCheckEvaluation, evidence: str, day: 
     else:
         text = evaluation.description or "It says no more."
         seen.present.append(causes.check_failed(asset, name, day, text, evidence))
+
+
+def _name(run: dg.DagsterRun) -> str:
+    """Return the job's name; where Dagster made one up for chosen assets or checks, theirs."""
+    chosen = [key.to_user_string() for key in run.asset_selection or ()]
+    chosen += [f"{key.asset_key.to_user_string()}:{key.name}" for key in run.asset_check_selection or ()]
+    return " and ".join(sorted(chosen)) if chosen and run.job_name.startswith("__") else run.job_name
 
 
 def _partitions(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ import secrets
 import dagster as dg
 import msgspec
 
+from orders_platform.defs.alerts.hooks import tell_failure
 from orders_platform.defs.resources import MatcherResource
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
@@ -46,6 +47,7 @@ def _job(deed: Deed, description: str) -> dg.JobDefinition:
         # Whether to try again, and when, is for the sensor alone to say.
         tags={"dagster/max_retries": "0"},
         executor_def=dg.in_process_executor,
+        hooks={tell_failure},
     )
     def job() -> None:
         run_errand()

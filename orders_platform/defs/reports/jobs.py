@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from orders_platform.defs.alerts.hooks import tell_failure
 from orders_platform.reports.days import date_at
 
 MINUTE = 10
@@ -18,6 +19,7 @@ def close_day() -> UnresolvedAssetJobDefinition:
         "close_day",
         _SELECTION,
         description="Make the day's statement, hold it against itself, and list its breaks if it closes.",
+        hooks={tell_failure},
     )
 
 
@@ -31,6 +33,7 @@ def rebuild_day() -> UnresolvedAssetJobDefinition:
             "Make the day's statement again with the time zone and the settings of matching of now, although it was "
             "made with others; as `orders report DATE --force`."
         ),
+        hooks={tell_failure},
     )
 
 
