@@ -121,6 +121,8 @@ def breaks(
 def resolve(settings: "Settings", break_id: str, note: str, by: str) -> None:
     """Record a person's decision on BREAK_ID. Decisions are kept, one after the other; the break itself stays until
     the order's events say otherwise."""
+    if not note.strip() or not by.strip():
+        raise click.UsageError("A decision needs a note that says what was decided, and a name.")
     from orders_platform.cli.connected import store_of
     from orders_platform.store.breaks import decide
 

@@ -199,6 +199,8 @@ def test_breaks_are_exported(store: Store, tmp_path: Path) -> None:
         (["breaks", "--older-than", "3"], 2, "3"),
         (["breaks"], 1, "No statement"),
         (["resolve", "a:unpaid", "--note", "n"], 2, "--by"),
+        (["resolve", "a:unpaid", "--note", " ", "--by", "Jo"], 2, "note"),
+        (["resolve", "a:unpaid", "--note", "n", "--by", ""], 2, "name"),
     ],
 )
 def test_called_wrongly(store: Store, arguments: list[str], status: int, word: str) -> None:

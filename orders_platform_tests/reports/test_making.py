@@ -222,6 +222,20 @@ def test_breaks_follow_from_day_to_day(store: Store, broker: Broker) -> None:
         breaks.decide(store, "c:unpaid", "n", "j")
 
 
+def test_a_day_that_has_not_begun_says_nothing_of_the_breaks_of_now(store: Store, broker: Broker) -> None:
+    stored(store, {"a": bought("a", OPENING_MS, paid=None), "b": bought("b", OPENING_MS + DAY_MS, paid=None)})
+    made(store, broker, MONDAY)
+    ahead = made(store, broker, date(2999, 1, 1)).statement
+    assert (ahead.provisional, len(ahead.breaks.persisting)) == (True, 2)
+    assert [each.id for each in breaks.all_breaks(store)] == ["a:unpaid"]
+    assert statements.last_date(store) == "2026-01-05"
+    made(store, broker, TUESDAY)
+    assert [(each.id, each.last_seen_on) for each in breaks.all_breaks(store)] == [
+        ("a:unpaid", "2026-01-06"),
+        ("b:unpaid", "2026-01-06"),
+    ]
+
+
 def test_many_breaks_are_kept_in_parts(store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orders_platform.store.statements._BREAKS_A_PART", 3)
     stored(store, {f"o-{number}": bought(f"o-{number}", OPENING_MS, paid=None) for number in range(10)})
