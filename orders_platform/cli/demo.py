@@ -12,13 +12,18 @@ import click
 
 from orders_platform.cli import output
 from orders_platform.cli.context import pass_settings
+from orders_platform.errors import StackError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from orders_platform.demo.course import Course
     from orders_platform.generator import GeneratorOptions
     from orders_platform.settings import Settings
 
 DAYS = 7
+_QUIET_S = 20.0
+"""Elsewhere than on a terminal: how long nothing is said while nothing new happens."""
 
 
 @click.command()
@@ -30,29 +35,71 @@ DAYS = 7
 def demo(ctx: click.Context, settings: "Settings", orders: int, rate: float, keep: bool) -> int:
     """Start the platform, stream orders with known truth through it, kill the matcher on the way, and prove the result.
 
-    Exit status 1 if any document or dead letter is not what the truth says, or the day's statement is incomplete.
+    Dagster's sensor replaces the matcher, and a day of the stream is closed in Dagster. Exit status 1 if any document
+    or dead letter is not what the truth says, or the day's statement is incomplete.
     """
-    from orders_platform.cli.report import report
     from orders_platform.cli.stack import down, up
 
-    ctx.invoke(up)
+    keep = keep or _runs_already(settings)
     try:
+        ctx.invoke(up)
         options = _options(settings, orders)
         course = _run(settings, options, rate)
         _show(course)
         # The last day of the stream that is over in every time zone.
-        day = datetime.fromtimestamp(options.start_ms / 1000, UTC) + timedelta(days=options.days - 2)
-        pages = settings.home / "statements"
-        pages.mkdir(exist_ok=True)
-        ctx.invoke(report, when=day, as_json=False, page=pages / f"{day:%Y-%m-%d}.html", force=False)
+        day = (datetime.fromtimestamp(options.start_ms / 1000, UTC) + timedelta(days=options.days - 2)).date()
+        closes = _close(settings, day)
+        if keep:
+            _say_where(settings, day)
     finally:
         if not keep:
             ctx.invoke(down)
-    if keep:
-        output.say(
-            "It goes on running: see `orders status`, `orders watch`, `orders trace ORDER_ID`; `orders down` ends it."
-        )
-    return 1 if course.verdict.differences else 0
+    return 1 if course.verdict.differences or not closes else 0
+
+
+def _runs_already(settings: "Settings") -> bool:
+    """Say whether somebody's platform runs in this home: the demo ends only what it started."""
+    from orders_platform.local import processes
+
+    return any(processes.find(settings.home, name) for name in ("kafka", "mongo", "matcher"))
+
+
+def _close(settings: "Settings", day: "date") -> bool:
+    """Close a day in Dagster, show its statement, and say whether it is complete."""
+    name = day.isoformat()
+    output.say(f"Closing {name} in Dagster ...")
+
+    import msgspec
+
+    from orders_platform.cli.connected import store_of
+    from orders_platform.defs.reports import files
+    from orders_platform.defs.run_day import run_day
+    from orders_platform.reports.revisions import Changes
+    from orders_platform.reports.statement import Statement
+    from orders_platform.reports.summary import markdown
+    from orders_platform.store import statements
+
+    with output.activity(f"Closing {name}"):
+        succeeded = run_day(settings.home / "dagster", day)
+    with store_of(settings) as store:
+        kept = statements.latest(store, name)
+    if kept is None:
+        raise StackError(f"Dagster's job close_day made no statement of {name}.", f"Try `orders report {name}`.")
+    changes = None if kept.changes is None else msgspec.convert(kept.changes, Changes)
+    output.result(markdown(msgspec.convert(kept.statement, Statement), changes).rstrip("\n"))
+    output.say(f"The page to print is {files.folder(settings.home, name) / files.PAGE}.")
+    return succeeded
+
+
+def _say_where(settings: "Settings", day: "date") -> None:
+    from orders_platform.defs.reports import files
+    from orders_platform.supervision import dagster_home
+
+    if address := dagster_home.url(settings.home):
+        output.say(f"Dagster: {address}; the statement: {address}{files.address(day.isoformat())}")
+    output.say(
+        "It goes on running: see `orders status`, `orders watch`, `orders trace ORDER_ID`; `orders down` ends it."
+    )
 
 
 def _options(settings: "Settings", orders: int) -> "GeneratorOptions":
@@ -94,13 +141,13 @@ def _show(course: "Course") -> None:
 def _live() -> Iterator[Callable[[int, int, str], None]]:
     """Show messages sent and matched and a word on the matcher: bars on a terminal, changed words elsewhere."""
     if not sys.stderr.isatty():
-        last = ""
+        last, said_s = "", 0.0
 
         def tell(sent: int, matched: int, word: str) -> None:
-            nonlocal last
+            nonlocal last, said_s
             plain = word.partition(" s ago")[0].rstrip("0123456789 ")
-            if plain != last:
-                last = plain
+            if plain != last or time.monotonic() - said_s > _QUIET_S:
+                last, said_s = plain, time.monotonic()
                 output.say(f"{sent:,} sent, {matched:,} matched: {word}")
 
         yield tell

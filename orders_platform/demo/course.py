@@ -28,7 +28,8 @@ LOOK_S = 0.5
 # Of the messages that plain orders have, two each; the stream has more, so both lie inside it.
 KILL_AT = 0.4
 HOLD_AT = 0.6  # the rest comes when the matcher is back, to show how fast it is when nothing happens
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
+"""Without another matcher, or until all is matched: a quiet machine takes seconds, a very busy one minutes."""
 
 Show = Callable[[int, int, str], None]
 
@@ -95,7 +96,7 @@ class Watcher:
 
     def _word(self, beat: records.Heartbeat) -> str:
         if self.killed_pid and self.back_after_s is None:
-            return f"killed {time.monotonic() - self.killed_s:.0f} s ago, the supervisor starts another"
+            return f"killed {time.monotonic() - self.killed_s:.0f} s ago, Dagster's sensor asks for another"
         return f"matcher {beat.state}, epoch {beat.epoch}"
 
 

@@ -67,7 +67,7 @@ def _survived(course: Course) -> Table:
         ("billed", _amounts(course.verdict.billed_minor)),
         ("delivered twice", f"{course.duplicates:,}: none counted twice"),
         ("poison", f"{course.poison:,} set aside: {letters}"),
-        ("kill -9", f"the matcher (pid {course.killed_pid}) was killed; another was at work after "
+        ("kill -9", f"the matcher (pid {course.killed_pid}) was killed; Dagster's sensor had another at work after "
                     f"{course.back_after_s:.1f} s"),
         ("latency", f"{course.latency.median_s:.2f} s from the broker to a durable document for the oldest message of "
                     f"a typical batch, {course.latency.slowest_s:.2f} s of the slowest of {course.latency.batches}, "
