@@ -2,9 +2,12 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
@@ -98,6 +101,13 @@ def connect(uri: str, database: str, *, timeout_s: float = 5.0) -> Store:
     except (PyMongoError, ValueError, TypeError, UserWarning) as error:
         # Without its cause: the driver's text may repeat parts of the URI, and with them a password.
         raise bad_uri(type(error).__name__) from None
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give all calls inside together this long, also to a server that hangs. They fail as `StoreError`."""
+    with pymongo.timeout(seconds):
+        yield
 
 
 def store_for_process(uri: str, database: str, *, timeout_s: float = 5.0) -> Store:

@@ -130,7 +130,7 @@ def become_daemon() -> None:
     """
     home = Path(os.environ["ORDERS_HOME"])
     os.set_inheritable(take(home, DAEMON), True)
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(_workspace(home))]
+    daemon = [sys.executable, "-m", "orders_platform.defs.daemon", "--workspace", str(_workspace(home))]
     os.execv(sys.executable, daemon)  # noqa: S606  no shell is the point
 
 

@@ -72,6 +72,7 @@ class Driver(msgspec.Struct, frozen=True):
 
     pid: int
     started_ms: int
+    """When it was first seen."""
     epoch: int
     attempt: int
 

@@ -21,7 +21,7 @@ from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.supervision import act, rounds
 from orders_platform.supervision.backends.local import LocalBackend
-from orders_platform.supervision.decide import Alert, Policy, Restart, Start, Stop
+from orders_platform.supervision.decide import DIED, Alert, Policy, Restart, Start, Stop
 from orders_platform.supervision.observe import Handle, MakeBackend, Memory
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 
@@ -30,7 +30,7 @@ TURN_TIMEOUT_S = 60.0
 FIRST_BEAT_TIMEOUT_S = 120.0
 """The JVM's start, Spark's session and the checkpoint: 10 s on two idle cores."""
 LONGEST_S = TURN_TIMEOUT_S + 2 * FIRST_BEAT_TIMEOUT_S
-"""No errand is at work for longer; one that seems to be was killed."""
+"""No errand is at work for longer."""
 _POLL_S = 0.25
 
 
@@ -39,7 +39,6 @@ class Request(msgspec.Struct, frozen=True):
 
     memory: Memory = Memory()
     clock: rounds.SteadyClock = msgspec.field(default_factory=rounds.SteadyClock)
-    last: Handle | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -85,14 +84,12 @@ def carry_out(
 
     connections = rounds.Connections(settings, make_backend)
     me = rounds.identity(settings)
-    memory, last, ending = request.memory, request.last, "died"
+    memory, ending = request.memory, DIED
     try:
         with turn(settings.home):
             for _ in range(2):  # a restart is an end and a start
                 store, backend, _ = connections.get()
-                sight = rounds.make_round(
-                    settings, connections, me, memory, request.clock, policy or Policy(), last, ending
-                )
+                sight = rounds.make_round(settings, connections, me, memory, request.clock, policy or Policy(), ending)
                 if sight.facts.unreachable:
                     raise StackError(sight.action.reason, "It is looked at again in a moment.")
                 wanted = deed_of(sight)
@@ -112,7 +109,7 @@ def carry_out(
                     case Restart(reason, ending) as action if running is not None:
                         tell(f"Ends epoch {running.epoch} (pid {running.pid}). {reason}")
                         act.end(action, running, backend)
-                        memory, last = Memory(), running
+                        memory = sight.memory
                     case Stop(reason, _) if running is not None:
                         tell(f"Ends epoch {running.epoch} (pid {running.pid}). {reason}")
                         backend.stop(running, drain=False)
@@ -123,6 +120,21 @@ def carry_out(
             return Outcome(tuple(told))
     finally:
         connections.close()
+
+
+def is_at_work(home: Path) -> bool:
+    """Say whether an errand of this home is being done. The kernel knows: one that was killed is not."""
+    try:
+        descriptor = os.open(_lock_file(home), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _await_first_beat(connections: rounds.Connections, handle: Handle) -> None:
@@ -152,7 +164,7 @@ def turn(home: Path) -> Iterator[None]:
             f"The supervisor of process {other.pid} keeps this matcher.", "Run `orders up` to let Dagster do it."
         )
     with writing(home):
-        descriptor = os.open(home / "run" / "errand.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CREAT, 0o600)
     deadline_s = time.monotonic() + TURN_TIMEOUT_S
     try:
         while True:
@@ -166,3 +178,7 @@ def turn(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_file(home: Path) -> Path:
+    return home / "run" / "errand.lock"

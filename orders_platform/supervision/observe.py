@@ -13,7 +13,7 @@ from orders_platform.errors import OrdersError, StackError
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
-from orders_platform.store.client import Store
+from orders_platform.store.client import Store, within
 from orders_platform.streams.offsets import end_offsets
 from orders_platform.supervision.decide import DIED, Desired, Driver, Life, Observed
 
@@ -92,6 +92,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What shows only over time, in milliseconds of the supervisor's steady clock."""
 
     epoch: int | None = None
+    since_ms: int | None = None
+    """When this epoch's driver was first seen: its age, whatever the wall clock was moved since. Kept when it dies."""
     progress: tuple[int | None, int | None] = (None, None)
     alive_at_ms: int | None = None
     waiting_since_ms: int | None = None
@@ -107,18 +109,22 @@ def look(
     backend: Backend,
     timeout_s: float = TIMEOUT_S,
 ) -> Facts:
-    """Ask everyone once. What could not be asked, or is None, is named in `unreachable` and left out."""
+    """Ask everyone once. What could not be asked, or is None, is named in `unreachable` and left out.
+
+    Each service gets `timeout_s` for all it is asked, also one that takes connections and hangs.
+    """
     problems: dict[str, str] = {}
     found: dict[str, object] = {"running": backend.find()}
     try:
         if store is None:
             raise StackError("MongoDB is not running.", "Run `orders up`.")
-        found |= {
-            "desired": records.read_desired(store),
-            "lease": records.read_lease(store),
-            "heartbeat": records.read_heartbeat(store),
-            "history": tuple(records.read_starts(store, HISTORY)),
-        }
+        with within(timeout_s):
+            found |= {
+                "desired": records.read_desired(store),
+                "lease": records.read_lease(store),
+                "heartbeat": records.read_heartbeat(store),
+                "history": tuple(records.read_starts(store, HISTORY)),
+            }
     except OrdersError as error:
         problems[MONGODB] = str(error)
     try:
@@ -150,9 +156,9 @@ def remember(memory: Memory, facts: Facts, behind: int | None, now_ms: int) -> M
     """Return the memory after this look."""
     if facts.running is None:
         down_since_ms = now_ms if memory.down_since_ms is None else memory.down_since_ms
-        return Memory(down_since_ms=down_since_ms)
-    if facts.running.epoch != memory.epoch:
-        memory = Memory(epoch=facts.running.epoch)
+        return Memory(epoch=memory.epoch, since_ms=memory.since_ms, down_since_ms=down_since_ms)
+    if facts.running.epoch != memory.epoch or memory.down_since_ms is not None:
+        memory = Memory(epoch=facts.running.epoch, since_ms=now_ms)
     beat = facts.beat()
     changes: dict[str, object] = {}
     if beat is not None and beat.alive_at_ms != memory.alive_at_ms:
@@ -180,9 +186,7 @@ def observed(
         code_version=code_version,
         settings_hash=settings_hash,
         unreachable=facts.unreachable,
-        driver=None
-        if running is None
-        else Driver(running.pid, int(running.started * 1000), running.epoch, running.attempt),
+        driver=None if running is None else Driver(running.pid, memory.since_ms or 0, running.epoch, running.attempt),
         down_since_ms=memory.down_since_ms,
         ready=beat is not None and beat.state == "running",
         committed=beat is not None and beat.committed_at_ms is not None,

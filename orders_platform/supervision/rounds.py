@@ -25,14 +25,12 @@ from orders_platform.supervision.decide import (
     Desired,
     Policy,
     State,
-    Wait,
     decide,
     matcher_state,
 )
 from orders_platform.supervision.observe import (
     Backend,
     Facts,
-    Handle,
     MakeBackend,
     Memory,
     events_behind,
@@ -96,7 +94,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     fix: str = ""
     at_ms: int
-    until_ms: int | None = None
     unreachable: tuple[str, ...] = ()
 
 
@@ -149,10 +146,9 @@ def make_round(
     memory: Memory,
     clock: SteadyClock,
     policy: Policy,
-    last: Handle | None = None,
     ending: str = DIED,
 ) -> Sight:
-    """Look and decide. `last` is the driver that the round before saw, `ending` how it ends if it is gone.
+    """Look and decide. `memory` is what the round before left, `ending` how the driver it saw ends if it is gone.
 
     Raises:
         StackError: a local service does not run, and never did while we looked.
@@ -160,7 +156,7 @@ def make_round(
     store, backend, servers = connections.get()
     facts = look(settings, servers, store, backend)
     now_ms = clock.now_ms()
-    facts, over = _closed(facts, last, ending, me.holder, now_ms)
+    facts, over = _closed(facts, memory, ending, me.holder, now_ms)
     behind = events_behind(facts, settings.matcher.starting_offsets == "earliest")
     memory = remember(memory, facts, behind, now_ms)
     seen = observed(facts, memory, behind, me.holder, me.code_version, me.settings_hash)
@@ -180,7 +176,7 @@ def make_round(
 
 
 def _closed(
-    facts: Facts, last: Handle | None, ending: str, holder: str, now_ms: int
+    facts: Facts, memory: Memory, ending: str, holder: str, now_ms: int
 ) -> tuple[Facts, tuple[records.Start, ...]]:
     """Return the facts with every life closed that is over, and those lives."""
     if facts.desired is None:
@@ -188,25 +184,33 @@ def _closed(
     living = None if facts.running is None else facts.running.epoch
     history, over = [], []
     for start in facts.history:
-        if start.lived_s is not None or start.epoch == living or start.holder != holder:
+        theirs = start.holder != holder and not _has_lapsed(start, facts.lease)
+        if start.lived_s is not None or start.epoch == living or theirs:
             history.append(start)
             continue
-        over.append(_end_of(start, facts, last, ending, now_ms))
+        over.append(_end_of(start, facts, memory, ending, now_ms))
         history.append(over[-1])
     return msgspec.structs.replace(facts, history=tuple(history)), tuple(over)
 
 
-def _end_of(start: records.Start, facts: Facts, last: Handle | None, ending: str, now_ms: int) -> records.Start:
+def _has_lapsed(start: records.Start, lease: records.Lease | None) -> bool:
+    """Say whether a life in another home is over, as far as can be told from here: its home may never come back."""
+    return lease is None or lease.epoch > start.epoch or not lease.live
+
+
+def _end_of(start: records.Start, facts: Facts, memory: Memory, ending: str, now_ms: int) -> records.Start:
     beat = facts.heartbeat if facts.heartbeat is not None and facts.heartbeat.epoch == start.epoch else None
-    if last is not None and last.epoch == start.epoch:
-        lived_s = now_ms / 1000 - last.started
-    else:
-        # It died unseen: its heartbeat, by MongoDB's clock, says how far it came.
-        lived_s = 0.0 if beat is None else (beat.alive_at_ms - beat.started_at_ms) / 1000
+    seen_ms, told_ms = 0, 0
+    if memory.epoch == start.epoch and memory.since_ms is not None:
+        # Not the time that it has been dead since: that would make a long life of any.
+        seen_ms = (now_ms if memory.down_since_ms is None else memory.down_since_ms) - memory.since_ms
+    if beat is not None:
+        # Of a life that began or ended unseen its heartbeat tells, by MongoDB's clock.
+        told_ms = beat.alive_at_ms - beat.started_at_ms
     unwanted = facts.desired is not None and facts.desired.state == "stopped"
     return msgspec.structs.replace(
         start,
-        lived_s=max(0.0, lived_s),
+        lived_s=max(0, seen_ms, told_ms) / 1000,
         committed=beat is not None and beat.committed_at_ms is not None,
         end=ASKED if unwanted else ending,
     )
@@ -219,14 +223,22 @@ def write_report(home: Path, sight: Sight) -> None:
         OSError: the disk refuses.
     """
     action = sight.action
-    report = Report(
-        state=sight.state,
-        reason=action.reason,
-        fix=action.fix if isinstance(action, Alert) else "",
-        at_ms=sight.now_ms,
-        until_ms=action.until_ms if isinstance(action, Wait) and sight.state == "backing_off" else None,
-        unreachable=sight.facts.unreachable,
-    )
+    fix = action.fix if isinstance(action, Alert) else ""
+    _leave(home, sight.state, action.reason, fix, sight.facts.unreachable)
+
+
+def write_trouble(home: Path, trouble: str) -> None:
+    """Leave for `orders status` why a round could not even be made.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    _leave(home, "backing_off", trouble)
+
+
+def _leave(home: Path, state: State, reason: str, fix: str = "", unreachable: tuple[str, ...] = ()) -> None:
+    # In wall time, not in the supervisor's own: whoever reads it has no other.
+    report = Report(state=state, reason=reason, fix=fix, at_ms=time.time_ns() // 1_000_000, unreachable=unreachable)
     write_atomically(report_file(home), msgspec.json.encode(report))
 
 

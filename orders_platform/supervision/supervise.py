@@ -92,7 +92,6 @@ class Supervisor:
             self._memory,
             self._clock,
             self._policy,
-            self._last,
             self._ending,
         )
         store, backend, _ = self._connections.get()

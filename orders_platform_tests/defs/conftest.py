@@ -5,26 +5,19 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from orders_platform.defs.resources import KafkaResource, MatcherResource, MongoResource
+from orders_platform.defs.matching import sensors
+from orders_platform.defs.resources import KafkaResource, MongoResource
 from orders_platform.settings import Settings
 from orders_platform.store.schema import migrate
-from orders_platform.supervision.observe import MakeBackend
+from orders_platform_tests.defs.ticking import Dagster, SmallMatcher
 from orders_platform_tests.supervision.conftest import (
     Platform,
-    SmallBackend,
     in_environment,
     platform,
     settings,
 )
 
-__all__ = ["in_environment", "platform", "settings"]
-
-
-class SmallMatcher(MatcherResource):
-    """The matcher as it is, but for the program that its backend starts."""
-
-    def make_backend(self) -> MakeBackend:
-        return SmallBackend
+__all__ = ["SmallMatcher", "in_environment", "platform", "settings"]
 
 
 @pytest.fixture
@@ -37,3 +30,12 @@ def matcher(platform: Platform, in_environment: Settings) -> SmallMatcher:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as made:
         yield made
+
+
+@pytest.fixture
+def dagster(
+    platform: Platform, matcher: SmallMatcher, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Dagster:
+    """Ticks by hand, which end when there is nothing to do."""
+    monkeypatch.setattr(sensors, "WATCH_S", 0.0)
+    return Dagster(platform, matcher, instance)

@@ -11,63 +11,16 @@ import psutil
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from orders_platform.definitions import defs
 from orders_platform.defs.matching import sensors
-from orders_platform.defs.matching.sensors import Cursor, matcher_supervisor
+from orders_platform.defs.matching.sensors import Cursor
 from orders_platform.store import matcher_records as records
 from orders_platform.supervision import errand, rounds
 from orders_platform.supervision.errand import Request, carry_out
 from orders_platform.supervision.supervisor_lock import only_supervisor
-from orders_platform_tests.defs.conftest import SmallMatcher
+from orders_platform_tests.defs.ticking import Dagster, small_definitions, tags_of
 from orders_platform_tests.supervision.conftest import Platform, SmallBackend
 
 pytestmark = pytest.mark.services
-
-
-class Dagster:
-    """The daemon's part: it calls the sensor with its cursor, and makes and runs what it asks for."""
-
-    def __init__(self, platform: Platform, matcher: SmallMatcher, instance: dg.DagsterInstance) -> None:
-        self.platform, self.matcher, self.instance = platform, matcher, instance
-        self.cursor: str | None = None
-        self.keys: set[str] = set()
-
-    def tick(self) -> dg.SensorResult:
-        given = {"matcher": self.matcher}
-        with dg.build_sensor_context(self.instance, self.cursor, resources=given) as context:
-            result = matcher_supervisor(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        return result
-
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        assert request.run_key not in self.keys, "a key is used once for ever"
-        self.keys.add(str(request.run_key))
-        return self.launch(str(request.job_name), request.run_config, request.tags)
-
-    def launch(self, job: str, config: Any = None, tags: Any = None) -> dg.ExecuteInProcessResult:
-        return defs().resolve_job_def(job).execute_in_process(
-            run_config=config,
-            instance=self.instance,
-            tags=tags,
-            resources={"matcher": self.matcher},
-            raise_on_error=False,
-        )
-
-    def until_asked(self, timeout_s: float = 30.0) -> dg.RunRequest:
-        found: list[dg.RunRequest] = []
-        self.platform.until(lambda: found.extend(self.tick().run_requests or []) or found, timeout_s)
-        return found[0]
-
-    def start(self) -> int:
-        assert self.run(self.until_asked()).success
-        self.platform.until(self.platform.committed)
-        return self.platform.epoch()
-
-
-@pytest.fixture
-def dagster(platform: Platform, matcher: SmallMatcher, instance: dg.DagsterInstance) -> Dagster:
-    return Dagster(platform, matcher, instance)
 
 
 def test_the_first_tick_asks_for_a_start_and_does_nothing_itself(dagster: Dagster) -> None:
@@ -115,9 +68,10 @@ def test_a_request_that_failed_before_it_did_anything_is_made_again_under_anothe
 
 def test_while_a_run_is_at_it_none_is_asked_for(dagster: Dagster) -> None:
     request = dagster.until_asked()
-    tags = {**request.tags, "dagster/sensor_name": "matcher_supervisor"}
     run = dagster.instance.create_run_for_job(
-        defs().resolve_job_def("start_matcher"), tags=tags, status=dg.DagsterRunStatus.STARTED
+        small_definitions().resolve_job_def("start_matcher"),
+        tags=tags_of(request),
+        status=dg.DagsterRunStatus.STARTED,
     )
     assert "is at it" in str(dagster.tick().skip_reason)
     dagster.instance.report_run_failed(run)

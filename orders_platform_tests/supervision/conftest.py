@@ -25,9 +25,16 @@ QUICK = Policy(first_pause_ms=1_000, stall_after_ms=3_000, grace_ms=4_000, drain
 
 
 class SmallBackend(LocalBackend):
-    """The local backend as it is, but for the program that it starts."""
+    """The local backend as it is, but for the program that it starts.
+
+    With `late` as the home's mode it hesitates: the epoch is taken, and nothing is started yet.
+    """
 
     def _command(self, spark_home: Path) -> list[str]:
+        home = self._settings.home
+        while (home / "mode").read_text() == "late":
+            (home / "hesitates").touch()
+            time.sleep(0.1)
         return [sys.executable, str(SMALL_DRIVER)]
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from orders_platform.errors import Deposed, ServiceUnavailable, StoreError
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import connect
@@ -40,14 +41,21 @@ def main() -> int:
         ),
     )  # fmt: skip
     batch_id, done = 0, None
-    while records.read_desired(store).state != "stopped":
-        records.renew_lease(store, epoch, f"small:{os.getpid()}", 15.0)
-        ends = end_offsets(servers, {}, settings.kafka.topics)
-        if mode == "work" and ends != done:
-            offsets = {topic: {str(at): end for at, end in at_ends.items()} for topic, at_ends in ends.items()}
-            records.record_batch(store, epoch, batch_id, offsets, batch={}, totals={}, duration_ms=1)
-            batch_id, done = batch_id + 1, ends
-        records.write_heartbeat(store, epoch, "running")
+    while True:
+        try:
+            if records.read_desired(store).state == "stopped":
+                break
+            records.renew_lease(store, epoch, f"small:{os.getpid()}", 15.0)
+            ends = end_offsets(servers, {}, settings.kafka.topics)
+            if mode == "work" and ends != done:
+                offsets = {topic: {str(at): end for at, end in at_ends.items()} for topic, at_ends in ends.items()}
+                records.record_batch(store, epoch, batch_id, offsets, batch={}, totals={}, duration_ms=1)
+                batch_id, done = batch_id + 1, ends
+            records.write_heartbeat(store, epoch, "running")
+        except Deposed:
+            return 1
+        except (ServiceUnavailable, StoreError):
+            pass  # away for now
         time.sleep(0.2)
     child.kill()
     return 0

@@ -77,7 +77,7 @@ def test_a_heartbeat_of_an_earlier_epoch_is_no_sign_of_life() -> None:
 def test_a_new_driver_starts_with_a_clean_memory_and_death_is_remembered_once() -> None:
     memory = remember(Memory(), FACTS, 7, 1_000)
     memory = remember(memory, facts(running=None), 7, 2_000)
-    assert memory == Memory(down_since_ms=2_000)
+    assert memory == Memory(epoch=DRIVER.epoch, since_ms=1_000, down_since_ms=2_000), "how old it became is not lost"
     memory = remember(memory, facts(running=None), 7, 3_000)
     assert memory.down_since_ms == 2_000
     memory = remember(memory, facts(running=msgspec.structs.replace(DRIVER, epoch=4)), 7, 4_000)

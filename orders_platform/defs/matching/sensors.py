@@ -1,5 +1,7 @@
 """The sensor that keeps the matcher at work. It only looks and decides; what is to be done, a run does."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +15,40 @@ from orders_platform.defs.resources import MatcherResource
 from orders_platform.defs.topics.assets import TOPICS
 from orders_platform.errors import OrdersError, StackError
 from orders_platform.local.home import prepare
+from orders_platform.settings import Settings
 from orders_platform.store import audit
+from orders_platform.store.client import within
 from orders_platform.supervision import errand, repair, rounds
 from orders_platform.supervision.checks import Subject, answer
 from orders_platform.supervision.decide import Policy
-from orders_platform.supervision.observe import Handle, Memory
+from orders_platform.supervision.observe import TIMEOUT_S, Memory
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 from orders_platform.times import format_ms
 
-TICK_S = 5
-"""As often as Dagster ticks at all: a dead matcher waits for it."""
+TICK_S = 1
+"""As often as Dagster ticks at all, which is every five seconds: with five here it would skip every other time."""
+WATCH_S = 3.5
+"""How long a tick that found nothing to do goes on watching the driver's process: a death needn't wait for the next."""
+GLANCE_S = 0.25
+CHECKS_BUDGET_S = 20.0
+"""When to give a report up. Dagster ends a tick after 60 s; one that ends late looks after no matcher meanwhile."""
 CHECK_EVERY_MS = 60_000
 REPORT_EVERY_MS = 300_000
 """Dagster keeps events for ever, and a report is 40 KB of them: 12 MB a day. A check that changes is told sooner."""
 POLICY = Policy()
-_OPEN = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
+HOME_TAG = "orders/home"
+_SOMEBODY = "somebody"
+_OPEN = {
+    DagsterRunStatus.QUEUED: errand.LONGEST_S,
+    DagsterRunStatus.NOT_STARTED: errand.LONGEST_S,
+    DagsterRunStatus.STARTING: 60.0,
+    DagsterRunStatus.STARTED: 20.0,
+    DagsterRunStatus.CANCELING: 20.0,
+}
+"""How long a run may stay like this without being at work before it counts as dead, in seconds.
+
+Nobody corrects the state of a run whose process was killed together with the code server that watched it.
+"""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +56,14 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
     memory: Memory = Memory()
     clock: rounds.SteadyClock = msgspec.field(default_factory=rounds.SteadyClock)
-    last: Handle | None = None
     proved: int = 0
     """The latest epoch that was seen to have committed a batch."""
     checked_at_ms: int = 0
     reported_at_ms: int = 0
     failing: tuple[str, ...] = ()
     """The checks that failed in the latest report."""
+    open_runs: dict[str, int] = {}
+    """The runs that were not over when one was wanted, and when that was first seen: no two clocks are compared."""
 
 
 @dg.sensor(
@@ -64,72 +80,101 @@ def matcher_supervisor(context: dg.SensorEvaluationContext, matcher: MatcherReso
         return _skip(f"The supervisor of process {other.pid} keeps this matcher.", cursor)
     connections = rounds.Connections(settings, matcher.make_backend())
     try:
-        me = rounds.identity(settings)
-        sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY, cursor.last)
-        _tell_status(context, settings.home, sight)
-        if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
-            cursor = msgspec.structs.replace(cursor, proved=running.epoch)
-            repair.forget_start_offsets(settings.home)
-            connections.get()[1].proved(running)
-        request = _request(context.instance, sight, cursor)
-        cursor = msgspec.structs.replace(cursor, memory=sight.memory, last=sight.facts.running or cursor.last)
-        if isinstance(request, dg.RunRequest):
-            return dg.SensorResult(run_requests=[request], cursor=_text(cursor))
-        store, _, servers = connections.get()
+        sight, cursor = _look(context, settings, connections, cursor)
         events: list[Any] = []
-        if _is_due(cursor, sight):
-            events, failing = _report(Subject(settings, store, servers, sight))
-            cursor = msgspec.structs.replace(cursor, checked_at_ms=sight.now_ms)
-            if failing == cursor.failing and sight.now_ms - cursor.reported_at_ms < REPORT_EVERY_MS:
-                events = []
-            else:
-                cursor = msgspec.structs.replace(cursor, reported_at_ms=sight.now_ms, failing=failing)
-        return _skip(request or f"{sight.state}: {sight.action.reason}", cursor, events)
+        if errand.deed_of(sight) is None and _is_due(cursor, sight):
+            store, _, servers = connections.get()
+            events, cursor = _report(Subject(settings, store, servers, sight), cursor)
+        elif errand.deed_of(sight) is None and sight.facts.running is not None and _dies_within(WATCH_S, connections):
+            sight, cursor = _look(context, settings, connections, cursor)
+        if (deed := errand.deed_of(sight)) is not None:
+            return _asked(context.instance, settings, deed, sight, cursor)
+        return _skip(f"{sight.state}: {sight.action.reason}", msgspec.structs.replace(cursor, open_runs={}), events)
     except OrdersError as error:
         # Nothing is known, so nothing is done; the next look tells.
-        return _skip(str(error), cursor)
+        trouble = str(error)
+        _tell_status(context, settings.home, lambda: rounds.write_trouble(settings.home, trouble))
+        return _skip(trouble, cursor)
     finally:
         connections.close()
 
 
-def _request(instance: dg.DagsterInstance, sight: rounds.Sight, cursor: Cursor) -> dg.RunRequest | str | None:
-    """Return a request for what is to be done, or why none is made, or None where nothing is to be done.
+def _look(
+    context: dg.SensorEvaluationContext, settings: Settings, connections: rounds.Connections, cursor: Cursor
+) -> tuple[rounds.Sight, Cursor]:
+    """Make a round, tell `orders status`, and return what was seen with the cursor after it."""
+    me = rounds.identity(settings)
+    sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY)
+    cursor = msgspec.structs.replace(cursor, memory=sight.memory)
+    _tell_status(context, settings.home, lambda: rounds.write_report(settings.home, sight))
+    if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
+        cursor = msgspec.structs.replace(cursor, proved=running.epoch)
+        repair.forget_start_offsets(settings.home)
+        connections.get()[1].proved(running)
+    return sight, cursor
 
-    A key is used once for ever, also by a run that failed before it did anything. So one that is wanted again has the
-    count of its runs behind it.
-    """
-    deed = errand.deed_of(sight)
-    if deed is None:
-        return None
+
+def _dies_within(seconds: float, connections: rounds.Connections) -> bool:
+    _, backend, _ = connections.get()
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        time.sleep(GLANCE_S)
+        if backend.find() is None:
+            return True
+    return False
+
+
+def _asked(
+    instance: dg.DagsterInstance, settings: Settings, deed: errand.Deed, sight: rounds.Sight, cursor: Cursor
+) -> dg.SensorResult:
+    """Return a request for what is to be done, unless a run is at it."""
+    ours = {HOME_TAG: rounds.own_holder(settings)}
+    runs = [record.dagster_run for record in instance.get_run_records(RunsFilter(tags=ours, statuses=list(_OPEN)))]
+    at_work = errand.is_at_work(settings.home)
+    names = [run.run_id for run in runs] or [_SOMEBODY] * at_work
+    seen = {name: cursor.open_runs.get(name, sight.now_ms) for name in names}
+    cursor = msgspec.structs.replace(cursor, open_runs=seen)
+    if sight.now_ms - seen.get(_SOMEBODY, 0) < 1000 * errand.LONGEST_S:
+        return _skip(f"A person's run or command is at it. {sight.action.reason}", cursor)
+    for run in runs:
+        if sight.now_ms - seen[run.run_id] < 1000 * (errand.LONGEST_S if at_work else _OPEN[run.status]):
+            return _skip(f"Run {run.run_id[:8]} ({run.job_name}) is at it. {sight.action.reason}", cursor)
     epoch = 0 if sight.facts.lease is None else sight.facts.lease.epoch
     attempt = getattr(sight.action, "attempt", sight.facts.running.attempt if sight.facts.running else 0)
     wanted = f"{deed}-{epoch + (deed == 'start')}-{attempt}"
-    latest = instance.get_run_records(RunsFilter(tags={REQUEST_TAG: wanted}))
-    for record in instance.get_run_records(
-        RunsFilter(tags={"dagster/sensor_name": "matcher_supervisor"}, statuses=_OPEN)
-    ):
-        age_s = sight.now_ms / 1000 - record.create_timestamp.timestamp()
-        if abs(age_s) < errand.LONGEST_S:
-            return (
-                f"Run {record.dagster_run.run_id[:8]} ({record.dagster_run.job_name}) is at it. {sight.action.reason}"
-            )
-    key = wanted if not latest else f"{wanted}-{len(latest) + 1}"
-    request = errand.Request(cursor.memory, cursor.clock, cursor.last)
-    config = {"ops": {f"{deed}_the_matcher": {"config": {"request": msgspec.json.encode(request).decode()}}}}
-    return dg.RunRequest(
-        run_key=key,
+    request = msgspec.json.encode(errand.Request(sight.memory, cursor.clock)).decode()
+    asked = dg.RunRequest(
+        run_key=_new_key(instance, wanted, ours),
         job_name=f"{deed}_matcher",
-        run_config=config,
-        tags={REQUEST_TAG: wanted, "reason": sight.action.reason},
+        run_config={"ops": {f"{deed}_the_matcher": {"config": {"request": request}}}},
+        tags={
+            REQUEST_TAG: wanted,
+            **ours,
+            "reason": sight.action.reason,
+            # What is killed and never reported must not take a place among the runs for ever.
+            "dagster/max_runtime": str(int(errand.LONGEST_S)),
+        },
     )
+    return dg.SensorResult(run_requests=[asked], cursor=_text(cursor))
 
 
-def _tell_status(context: dg.SensorEvaluationContext, home: Path, sight: rounds.Sight) -> None:
+def _new_key(instance: dg.DagsterInstance, wanted: str, ours: dict[str, str]) -> str:
+    """Return a key that no run has had: Dagster drops a request whose key was used, also by a run that failed.
+
+    So one that is wanted again has a number behind it, one above the highest: a run may have been deleted.
+    """
+    runs = instance.get_run_records(RunsFilter(tags={REQUEST_TAG: wanted, **ours}))
+    used = [record.dagster_run.tags.get("dagster/run_key", "").removeprefix(wanted).lstrip("-") for record in runs]
+    latest = max((int(number) if number.isdigit() else 1 for number in used), default=0)
+    return f"{wanted}-{latest + 1}" if latest else wanted
+
+
+def _tell_status(context: dg.SensorEvaluationContext, home: Path, tell: Callable[[], None]) -> None:
     """Leave what was seen for `orders status`. A full disk must not keep a matcher from being restarted."""
     try:
         if not (home / "run").is_dir():
             prepare(home)
-        rounds.write_report(home, sight)
+        tell()
     except (OSError, StackError) as error:
         context.log.warning(f"The report for `orders status` can't be written: {error}")
 
@@ -139,22 +184,34 @@ def _is_due(cursor: Cursor, sight: rounds.Sight) -> bool:
     return sight.state == "running" and sight.now_ms - cursor.checked_at_ms >= CHECK_EVERY_MS
 
 
-def _report(subject: Subject) -> tuple[list[Any], tuple[str, ...]]:
-    """Return events, the materialization first: a later one would wipe the checks' results out of the UI.
+def _report(subject: Subject, cursor: Cursor) -> tuple[list[Any], Cursor]:
+    """Ask the checks; return what is to be told of it, nothing if they are as they were, and the cursor after it.
 
-    And the names of the checks that failed.
+    The materialization comes first: a later one would wipe the checks' results out of the UI. It vouches for the
+    collection, so there is none while a service is away.
     """
-    events: list[Any] = [_materialization(subject)]
+    now_ms = subject.sight.now_ms
+    cursor = msgspec.structs.replace(cursor, checked_at_ms=now_ms)
+    give_up_s = time.monotonic() + CHECKS_BUDGET_S
+    events: list[Any] = []
+    if not subject.sight.facts.unreachable:
+        with within(TIMEOUT_S):
+            events.append(_materialization(subject))
     failing: list[str] = []
-    for topic in TOPICS:
+    for topic in TOPICS if subject.sight.facts.ends else ():
         ends = (subject.sight.facts.ends or {}).get(getattr(subject.settings.kafka, topic), {})
         events.append(dg.AssetObservation(topic, metadata={"messages": sum(ends.values()), "partitions": len(ends)}))
     for asset in ("matched_orders", *TOPICS):
         for check in checks_on(asset):
-            result = answer(check, subject)
+            if time.monotonic() > give_up_s:
+                return [], cursor
+            with within(TIMEOUT_S):
+                result = answer(check, subject)
             events.append(evaluation(asset, check, result))
             failing += [] if result.passed else [f"{asset}:{check.name}"]
-    return events, tuple(failing)
+    if tuple(failing) == cursor.failing and now_ms - cursor.reported_at_ms < REPORT_EVERY_MS:
+        return [], cursor
+    return events, msgspec.structs.replace(cursor, reported_at_ms=now_ms, failing=tuple(failing))
 
 
 def _materialization(subject: Subject) -> dg.AssetMaterialization:
