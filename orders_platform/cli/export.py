@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from orders_platform.cli import output
 from orders_platform.errors import UsageError
 from orders_platform.matching import Document, document_json
+from orders_platform.reports.days import date_at
 from orders_platform.store import breaks, queries
 from orders_platform.store.client import Store
 
@@ -70,16 +71,17 @@ Sink = BinaryIO | output.Bulk
 _Item = TypeVar("_Item")
 
 
-def export(store: Store, collection: str, kind: str, since_ms: int | None, place: Path | None) -> int:
+def export(store: Store, collection: str, kind: str, since_ms: int | None, time_zone: str, place: Path | None) -> int:
     """Write a collection to `place`, or to standard output, and return the number of rows.
 
-    A file appears whole under its name, or not at all.
+    Orders and dead letters that were last written at `since_ms` or later, breaks that were there, or went, on its
+    business day or later; all of them where it is None. A file appears whole under its name, or not at all.
 
     Raises:
         StoreError: MongoDB could not be reached, or went away on the way.
         UsageError: the file can't be written.
     """
-    counted = _Counted(_rows(store, collection, since_ms, as_time=kind == "parquet"))
+    counted = _Counted(_rows(store, collection, since_ms, time_zone, as_time=kind == "parquet"))
     if place is None:
         _WRITERS[kind](counted, collection, output.Bulk(sys.stdout))
     else:
@@ -101,13 +103,14 @@ class _Counted:
             yield row
 
 
-def _rows(store: Store, collection: str, since_ms: int | None, *, as_time: bool) -> Rows:
+def _rows(store: Store, collection: str, since_ms: int | None, time_zone: str, *, as_time: bool) -> Rows:
     if collection == "orders":
         return map(_typed if as_time else document_json, queries.all_orders(store, since_ms))
     if collection == "breaks":
-        return map(_break, breaks.all_breaks(store))
+        since = None if since_ms is None else date_at(since_ms, time_zone).isoformat()
+        return map(_break, breaks.all_breaks(store, since=since))
     names = _SCHEMAS["dead_letters"].names
-    return ({name: getattr(letter, name) for name in names} for letter in queries.export_dead_letters(store))
+    return ({name: getattr(letter, name) for name in names} for letter in queries.export_dead_letters(store, since_ms))
 
 
 def _break(record: breaks.BreakRecord) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _rules(tolerance_minor: int | None, window_ms: int | None) -> "Rules":
     help="What to write out.",
 )
 @click.option("--format", "kind", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True)
-@click.option("--since", "since_ms", type=TIME, help="Only orders updated at this time or later.")
+@click.option("--since", "since_ms", type=TIME, help="Only what was written at this time or later; breaks by its day.")
 @click.option("-o", "--output", "place", type=click.Path(dir_okay=False, path_type=Path), help="A file to write.")
 @pass_settings
 def export(settings: "Settings", collection: str, kind: str, since_ms: int | None, place: Path | None) -> None:
@@ -88,15 +88,13 @@ def export(settings: "Settings", collection: str, kind: str, since_ms: int | Non
 
     In CSV the reasons of an order are joined by `|`.
     """
-    if since_ms is not None and collection != "orders":
-        raise UsageError("--since is about orders alone.", "Leave --since out.")
     if kind == "parquet" and place is None:
         raise UsageError("Parquet is not for a stream.", "Name a file with -o.")
     from orders_platform.cli.connected import store_of
     from orders_platform.cli.export import export as write
 
     with store_of(settings) as store, output.activity(f"Writing {collection} ..."):
-        count = write(store, collection, kind, since_ms, place)
+        count = write(store, collection, kind, since_ms, settings.reports.time_zone, place)
     if place is not None:
         output.say(f"{count:,} rows are in {place}.")
 

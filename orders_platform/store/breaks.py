@@ -83,9 +83,14 @@ def decide(store: Store, break_id: str, note: str, by: str) -> BreakRecord:
 
 
 def all_breaks(
-    store: Store, *, only_open: bool = False, kind: str | None = None, min_amount_minor: int | None = None
+    store: Store,
+    *,
+    only_open: bool = False,
+    kind: str | None = None,
+    min_amount_minor: int | None = None,
+    since: str | None = None,
 ) -> Iterator[BreakRecord]:
-    """Yield breaks, sorted by id.
+    """Yield breaks, sorted by id; `since`: only those that were there, or went, on this business day or later.
 
     Raises:
         StoreError: MongoDB could not be reached, or went away on the way.
@@ -95,6 +100,8 @@ def all_breaks(
         wanted["kind"] = kind
     if min_amount_minor is not None:
         wanted["at_risk_minor"] = {"$gte": Int64(min_amount_minor)}
+    if since is not None:
+        wanted["$or"] = [{"last_seen_on": {"$gte": since}}, {"resolved_on": {"$gte": since}}]
     with translated():
         for found in store.breaks.find(wanted, sort=[("_id", ASCENDING)], batch_size=_BATCH):
             yield _record(found)

@@ -75,15 +75,16 @@ def order(store: Store, order_id: str) -> Order | None:
     )
 
 
-def export_dead_letters(store: Store) -> Iterator[DeadLetter]:
-    """Yield every dead letter, sorted by topic, partition and offset.
+def export_dead_letters(store: Store, since_ms: int | None = None) -> Iterator[DeadLetter]:
+    """Yield every dead letter, sorted by topic, partition and offset; `since_ms`: only those written since then.
 
     Raises:
         StoreError: MongoDB could not be reached, or went away on the way.
     """
     by_coordinates = [("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)]
+    wanted = {} if since_ms is None else {"first_seen_at": {"$gte": DatetimeMS(since_ms)}}
     with translated():
-        for found in store.dead_letters.find(sort=by_coordinates, batch_size=_BATCH):
+        for found in store.dead_letters.find(wanted, sort=by_coordinates, batch_size=_BATCH):
             yield _letter(found)
 
 

@@ -189,6 +189,22 @@ def test_breaks_are_exported(store: Store, tmp_path: Path) -> None:
     assert pq.read_table(place).column("opened_on").to_pylist() == [each["opened_on"] for each in found]
 
 
+def test_breaks_are_exported_by_the_business_day_of_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERS_REPORTS__TIME_ZONE", "Asia/Tokyo")
+    made = [told("report", f"2026-01-{day:02d}")["breaks"] for day in (5, 6, 7)]
+    went = [{each["id"] for each in lists["resolved"]} for lists in made]
+    there = {each["id"] for each in made[-1]["new"] + made[-1]["persisting"]}
+    assert went[1]
+    for since, wanted in (
+        ("2026-01-05T14:59:59Z", went[0] | went[1] | went[2] | there),  # the last moment of the fifth in Tokyo
+        ("2026-01-05T15:00:00Z", went[1] | went[2] | there),
+        ("2026-01-06T15:00:00Z", went[2] | there),
+        ("2026-01-07T15:00:00Z", set()),
+    ):
+        lines = invoke("export", "--collection", "breaks", "--since", since).stdout.splitlines()
+        assert {json.loads(line)["id"] for line in lines} == wanted
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [
