@@ -19,6 +19,8 @@ from orders_platform.store.client import Store
 LATEST_DAYS = 31
 """Days that are looked at where none are named; their breaks are not read for it."""
 _NAMED = 10
+_MAY_BE_NEGATIVE = {"duplicate_payment"}
+"""Captured twice, and then more than the second paid back: what is left is less than what is due."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -143,7 +145,11 @@ def _at_risk_not_negative(asked: Asked) -> Finding:
     for statement in _statements(asked):
         there = [*statement.breaks.new, *statement.breaks.persisting]
         looked_at += len(there)
-        wrong += [f"{each.id} on {statement.date}" for each in there if each.at_risk_minor < 0]
+        wrong += [
+            f"{each.id} on {statement.date}"
+            for each in there
+            if each.at_risk_minor < 0 and each.kind not in _MAY_BE_NEGATIVE
+        ]
     figures = {"breaks": looked_at, "negative": wrong[:_NAMED]}
     if wrong:
         return Finding(False, f"Less than nothing is at risk in {_named(wrong)}.", figures)
@@ -184,7 +190,11 @@ OF_STATEMENTS = (
 )
 OF_BREAKS = (
     Check("ids_stable", "A break's id is order and kind, and is there once.", _ids_stable),
-    Check("at_risk_not_negative", "No break puts less than nothing at risk.", _at_risk_not_negative),
+    Check(
+        "at_risk_not_negative",
+        "No break puts less than nothing at risk, but a duplicate payment that was paid back.",
+        _at_risk_not_negative,
+    ),
     Check("open_as_stated", "The collection's open breaks are those of the last statement.", _open_as_stated),
 )
 

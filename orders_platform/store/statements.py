@@ -116,12 +116,12 @@ def altered(store: Store, dates: Sequence[str] | None = None) -> list[str]:
     in_order = [("date", ASCENDING), ("revision", ASCENDING)]
     with translated():
         for found in store.statements.find({} if dates is None else {"date": {"$in": list(dates)}}, sort=in_order):
-            revision = int(found["revision"])
+            name, revision = found["_id"], int(found["revision"])
             expected = following[1] if following[0] == found["date"] else 1
             names += [f"{found['date']}:{missing}" for missing in range(expected, revision)]
             following = (found["date"], revision + 1)
             if not _is_as_kept(store, found):
-                names.append(found["_id"])
+                names.append(name)
     return names
 
 

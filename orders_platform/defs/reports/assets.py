@@ -47,7 +47,7 @@ class Making(dg.Config):
     force: bool = False
 
 
-def assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Return the statement and the breaks for these days."""
     return [_daily_statement(days), _breaks(days)]
 

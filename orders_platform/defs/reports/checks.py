@@ -11,7 +11,7 @@ from orders_platform.errors import OrdersError
 from orders_platform.reports.checks import OF_BREAKS, OF_STATEMENTS, Asked, Check, Finding, answer
 
 
-def checks() -> list[dg.AssetChecksDefinition]:
+def day_checks() -> list[dg.AssetChecksDefinition]:
     """Return the checks of both assets; each can be run alone."""
     return [_checks_of("daily_statement", OF_STATEMENTS), _checks_of("breaks", OF_BREAKS)]
 
