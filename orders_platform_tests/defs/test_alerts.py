@@ -14,16 +14,20 @@ import pytest
 from orders_platform.alerts.ledger import Ledger
 from orders_platform.defs.alerts.hooks import tell_failure
 from orders_platform.defs.alerts.sensors import alerts
+from orders_platform.defs.matching.sensors import matcher_supervisor
 from orders_platform.defs.resources import KafkaResource, MatcherResource, MongoResource
 from orders_platform.defs.webhook import NOT_SET, WebhookResource
 from orders_platform.errors import StackError
 from orders_platform.matching import Rules
 from orders_platform.reports.days import day_of
 from orders_platform.reports.statement import as_json, make
+from orders_platform.store import matcher_records as records
 from orders_platform.store import schema, statements
 from orders_platform.store.client import connect
 from orders_platform.supervision import rounds
 from orders_platform_tests.alerts.receiver import PATH, Receiver, receiving
+from orders_platform_tests.defs.conftest import SmallMatcher
+from orders_platform_tests.supervision.conftest import Platform
 
 CANARY = "canary-in-the-path"
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-10")
@@ -279,6 +283,34 @@ def test_an_open_breaker_is_told_until_it_is_closed(told: Alerts, receiver: Rece
     told.tick()
     assert receiver.titles() == ["began: The matcher is down and is no longer restarted."]
     found("starting", "It is starting.")
+    told.tick()
+    assert receiver.titles() == ["over: The matcher is supervised again."]
+
+
+@pytest.mark.services
+def test_the_breaker_that_the_supervisor_opens_is_told(
+    told: Alerts, receiver: Receiver, matcher: SmallMatcher, platform: Platform
+) -> None:
+    def supervise() -> None:
+        with dg.build_sensor_context(told.instance, resources={"matcher": matcher}) as context:
+            matcher_supervisor(context)
+
+    me = rounds.identity(platform.settings)
+    for epoch in range(1, 6):
+        life = records.Start(
+            epoch=epoch, attempt=epoch, at_ms=epoch, reason="", lived_s=1.0, end="died",
+            holder=me.holder, code_version=me.code_version, settings_hash=me.settings_hash,
+        )  # fmt: skip
+        records.add_start(platform.store, life)
+    supervise()
+    told.tick()
+    (alert,) = receiver.plain()
+    assert (alert.kind, alert.state) == ("breaker_open", "began")
+    assert "ended 5 times in a row" in alert.text
+    assert "`orders matcher start`" in alert.fix
+    receiver.bodies.clear()
+    records.set_desired(platform.store, state="running", reset_breaker=True)
+    supervise()
     told.tick()
     assert receiver.titles() == ["over: The matcher is supervised again."]
 
