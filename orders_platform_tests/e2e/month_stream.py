@@ -69,17 +69,18 @@ def _arrival(chance: Random, each: Delivery) -> int:
     return each.at_ms
 
 
-def _delivered(chance: Random, contents: Iterator[oracle.Content]) -> Iterator[Delivery]:
-    for content in contents:
+def _delivered(chance: Random, told: Iterator[tuple[int, oracle.Content]]) -> Iterator[Delivery]:
+    for sent_ms, content in told:
         value = adversary.message(chance, content, nastiness=0)
         role = role_of(content["type"])
-        at_ms = content["occurred_at"] + int(chance.uniform(0.04, 2) * 1000)
+        at_ms = sent_ms + int(chance.uniform(0.04, 2) * 1000)
         for again in range(2 if chance.random() < 0.1 else 1):
             yield Delivery(at_ms + again * int(chance.random() * DAY_MS), role, content["order_id"].encode(), value)
 
 
-def _adverse(chance: Random, order_id: str, shop: Shop) -> Iterator[oracle.Content]:
-    """An order with events of any type over some days, near midnight more often than not."""
+def _adverse(chance: Random, order_id: str, shop: Shop) -> Iterator[tuple[int, oracle.Content]]:
+    """An order with events of any type over some days, near midnight more often than not; a few are dated 1970 or 9999
+    by whoever sent them."""
     told: list[oracle.Content] = []
     first, lasts = chance.randrange(shop.days), chance.choice([1, 2, 3, 10, 25])
     one_currency = chance.random() < 0.7
@@ -89,16 +90,18 @@ def _adverse(chance: Random, order_id: str, shop: Shop) -> Iterator[oracle.Conte
             content = adversary.changed(chance, chance.choice(told))
         day = shop.first + timedelta(days=first + chance.randrange(lasts))
         edge_ms = midnight(day, shop.zone)
-        content["occurred_at"] = edge_ms + chance.choice(
+        sent_ms = edge_ms + chance.choice(
             [-1, 0, 1, -shop.rules.payment_window_ms, -shop.rules.payment_window_ms - 1, chance.randrange(DAY_MS)]
         )
+        if abs(content["occurred_at"] - adversary.OPENING_MS) < DAY_MS:
+            content["occurred_at"] = sent_ms
         if one_currency and "currency" in content:
             content["currency"] = "EUR"
         told.append(content)
-    yield from told
+        yield sent_ms, content
 
 
-def _on_the_edges(day: date, shop: Shop) -> Iterator[oracle.Content]:
+def _on_the_edges(day: date, shop: Shop) -> Iterator[tuple[int, oracle.Content]]:
     """Orders that a day's edge decides: its first and last millisecond, and deadlines on both sides of its end."""
     start_ms, end_ms = midnight(day, shop.zone), midnight(day + timedelta(days=1), shop.zone)
     window_ms = shop.rules.payment_window_ms
@@ -113,9 +116,12 @@ def _on_the_edges(day: date, shop: Shop) -> Iterator[oracle.Content]:
         if day.day % 3:  # paid by the day after; the others stay open
             yield _event(order_id, "payment_captured", at_ms + DAY_MS - day.day % 2, 1_000, payment_id="p")
     yield from _comes_and_goes(day, start_ms, end_ms)
+    # The second telling wins, as its text is the smaller one: what the first was worth is corrected the day after.
+    yield _event(f"mended-{day}", "payment_captured", start_ms + HOUR_MS, 1_500, event_id="e", payment_id="p")
+    yield _event(f"mended-{day}", "payment_captured", end_ms + HOUR_MS, 1_000, event_id="e", payment_id="p")
 
 
-def _comes_and_goes(day: date, start_ms: int, end_ms: int) -> Iterator[oracle.Content]:
+def _comes_and_goes(day: date, start_ms: int, end_ms: int) -> Iterator[tuple[int, oracle.Content]]:
     """A break that ends and begins again, and money that comes back after weeks, seen from one day's edges."""
     order_id = f"gap-{day}"
     yield _event(order_id, "order_placed", start_ms + HOUR_MS, 1_000)
@@ -129,7 +135,9 @@ def _comes_and_goes(day: date, start_ms: int, end_ms: int) -> Iterator[oracle.Co
         yield _event(order_id, "chargeback_reversed", won_ms, chargeback_id="c")
 
 
-def _event(order_id: str, kind: str, at_ms: int, amount_minor: int | None = None, **fields: Any) -> oracle.Content:
+def _event(
+    order_id: str, kind: str, at_ms: int, amount_minor: int | None = None, **fields: Any
+) -> tuple[int, oracle.Content]:
     money = {} if amount_minor is None else {"amount_minor": amount_minor, "currency": "EUR"}
     event = {"event_id": f"{order_id}-{kind}-{at_ms}", "type": kind, "order_id": order_id, "occurred_at": at_ms}
-    return event | money | fields
+    return at_ms, event | money | fields
