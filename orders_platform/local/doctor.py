@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from orders_platform.alerts import webhook
 from orders_platform.errors import OrdersError
 from orders_platform.local import broker, jars, java, mongod, processes
 from orders_platform.local import home as homes
@@ -53,6 +54,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("kafka", _kafka),
         ("mongo", _mongo),
         ("checkpoint", _checkpoint),
+        ("alerts", _alerts),
     )
     findings: list[Finding] = []
     for name, check in checks:
@@ -226,6 +228,15 @@ def _checkpoint(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", "problem", f"{damaged[0]} is missing, empty or cut off", fix)
     else:
         yield Finding("checkpoint", "ok", f"{folder}, batch {_last(folder / 'offsets')}")
+
+
+def _alerts(settings: Settings) -> Iterator[Finding]:
+    address = settings.alerts.given_url()
+    if not address:
+        yield Finding("alerts", "ok", "no webhook is set, so nobody is told what goes wrong")
+        return
+    webhook.check_address(address)
+    yield Finding("alerts", "ok", f"a webhook is set, and gets {settings.alerts.format}")
 
 
 def _newest(folder: Path) -> Iterator[Path]:

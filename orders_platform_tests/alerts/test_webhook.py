@@ -35,6 +35,14 @@ def test_it_arrives(receiver: Receiver) -> None:
     assert (receiver.bodies, receiver.paths) == ([BODY], [PATH])
 
 
+def test_no_proxy_stands_between_this_machine_and_itself(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert post(receiver.url, BODY, PATIENT_S).arrived
+        assert proxy.paths == []
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 500, 502])
 def test_a_refusal_is_told_with_its_status(receiver: Receiver, status: int) -> None:
     receiver.status = status

@@ -40,7 +40,7 @@ def test_a_healthy_platform_has_no_finding_that_needs_a_fix(tmp_path: Path, besi
     jars.spark_connector_jars()
     findings = doctor.examine(settings_of(tmp_path, **beside))
     assert {finding.check for finding in findings} == {
-        "python", "locks", "java", "jars", "disk", "ports", "kafka", "mongo", "clock", "checkpoint"
+        "python", "locks", "java", "jars", "disk", "ports", "kafka", "mongo", "clock", "checkpoint", "alerts"
     }  # fmt: skip
     assert [finding for finding in findings if finding.state != "ok" or finding.fix] == []
 
@@ -194,3 +194,22 @@ def test_a_damaged_checkpoint_is_a_problem(tmp_path: Path, file: str, content: s
 def test_a_checkpoint_elsewhere_is_left_to_its_place(tmp_path: Path) -> None:
     (finding,) = found(settings_of(tmp_path, ORDERS_MATCHER__CHECKPOINT="gs://bucket/checkpoint"), "checkpoint")
     assert finding.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "words"),
+    [
+        ({}, "ok", "nobody is told"),
+        ({"ORDERS_ALERTS__WEBHOOK_URL": "https://hooks.example/canary"}, "ok", "gets slack"),
+        ({"ORDERS_ALERTS__WEBHOOK_URL": "http://hooks.example/canary"}, "problem", "not one that alerts can go to"),
+        ({"ORDERS_ALERTS__WEBHOOK_URL_FILE": "/nowhere/hook"}, "problem", "alerts.webhook_url_file can't be read"),
+    ],
+)
+def test_a_webhook_that_can_not_work_is_a_problem(
+    tmp_path: Path, environ: dict[str, str], state: str, words: str
+) -> None:
+    (finding,) = found(settings_of(tmp_path, **environ), "alerts")
+    assert finding.state == state
+    assert words in finding.detail
+    assert bool(finding.fix) == (state == "problem")
+    assert "canary" not in f"{finding}"
