@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import dagster as dg
@@ -65,7 +64,7 @@ def test_assets_say_what_they_are_and_those_that_others_write_are_external() -> 
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert parents == dict.fromkeys(TOPICS, set()) | {
+    assert parents == {topic: set() for topic in TOPICS} | {
         "matched_orders": TOPICS,
         "daily_statement": {"matched_orders"},
         "breaks": {"daily_statement"},
@@ -105,25 +104,21 @@ def test_nothing_tries_again_beside_the_sensor() -> None:
 
 @pytest.mark.parametrize("way", ["workspace.yaml", "tool.dg"])
 def test_the_code_location_loads(way: str, tmp_path: Path) -> None:
-    """By the module that each names, in a process that has no settings and no working directory of ours."""
-    if way == "workspace.yaml":
-        (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
-        module, name = location["python_module"]["module_name"], location["python_module"]["location_name"]
-    else:
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
-        module, name = project["code_location_target_module"], project["code_location_name"]
-    assert name == "orders_platform"
+    """As Dagster's code server loads what each file names, in a process without settings or a directory of ours."""
     program = (
-        "import json, sys; from dagster._core.workspace import autodiscovery;"
-        "(found,) = autodiscovery.loadable_targets_from_python_module(sys.argv[1], working_directory=None);"
-        "print(json.dumps(found.attribute))"
+        "import json, sys; from pathlib import Path;"
+        "from orders_platform_tests.defs.loading import loaded_as; print(json.dumps(loaded_as(*sys.argv[1:])))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, module],
+        [sys.executable, "-W", "ignore", "-c", program, way, str(ROOT)],
         cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == "defs"
+    assert json.loads(done.stdout) == {
+        "location": "orders_platform",
+        "assets": sorted(key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()),
+        "schedules": ["close_day_schedule"],
+    }
 
 
 def test_secrets_come_from_settings_or_a_named_variable_and_are_not_in_the_configuration(

@@ -37,7 +37,7 @@ ANSWER_S = 20.0
 _EARLIER_DAYS = 13  # of the page's match rates
 
 DEADLINE_CRON = "0 6 * * *"
-_SINCE_MIDNIGHT = timedelta(hours=7)
+SINCE_MIDNIGHT = timedelta(hours=7)
 """The six hours from midnight to the deadline are seven when the clocks are set back in between."""
 
 
@@ -62,7 +62,7 @@ def _daily_statement(days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         pool=POOL,
         backfill_policy=dg.BackfillPolicy.multi_run(DAYS_A_RUN),
         freshness_policy=dg.FreshnessPolicy.cron(
-            deadline_cron=DEADLINE_CRON, lower_bound_delta=_SINCE_MIDNIGHT, timezone=days.timezone
+            deadline_cron=DEADLINE_CRON, lower_bound_delta=SINCE_MIDNIGHT, timezone=days.timezone
         ),
         description=(
             "What a business day did to the money that customers owe: a bridge in each currency from opening to "
