@@ -126,6 +126,8 @@ class Control:
             StackError: no daemon supervises, or one of its runs takes too long.
         """
         checkpoint = checkpoint_path(self._settings)
+        if find_supervisor(self._settings.home) is None:
+            raise StackError("Nobody would start the matcher again.", "Run `orders up`, or `orders matcher repair`.")
         with turn(self._settings.home):
             self.stop()
             aside, epoch = self._renew(checkpoint)
