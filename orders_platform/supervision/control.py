@@ -23,8 +23,9 @@ from orders_platform.supervision.rounds import forget_report, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
 
-READY_TIMEOUT_S = 180.0
-"""Session, checkpoint and first heartbeat take about 20 s on two busy cores; a backoff may come on top."""
+READY_TIMEOUT_S = 600.0
+"""Session, checkpoint and first heartbeat take about 20 s on two busy cores, 80 s where ten processes wait for each; a
+backoff may come on top. A supervisor that gave up is noticed before."""
 _POLL_S = 0.25
 _SETTLE_S = 3.0
 _COMMAND = "from orders_platform.cli.main import run; run()"

@@ -27,7 +27,7 @@ from orders_platform.supervision.supervisor_lock import DAEMON, take
 from orders_platform.surroundings import RESERVED
 
 WEBSERVER = "dagster"
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 300.0
 _DAEMON_PROGRAM = "from orders_platform.supervision.dagster_home import become_daemon; become_daemon()"
 
 
