@@ -120,7 +120,11 @@ def _tiles(s: Statement, earlier: Sequence[tuple[str, float | None]]) -> str:
             seconds(s.payment_delay_s["p50"]),
             f"95 of 100 within {seconds(s.payment_delay_s['p95'])}",
         ),
-        ("rejected messages", f"{sum(s.dead_letters.values()):,}", f"for {len(s.dead_letters)} reasons"),
+        (
+            "rejected messages",
+            f"{sum(s.dead_letters.values()):,}",
+            f"for {len(s.dead_letters)} reasons" if s.dead_letters else "",
+        ),
         ("orders at the end", f"{known:,}", f"{s.coverage.events:,} events of the day"),
     )
     drawn = "".join(
