@@ -35,8 +35,8 @@ _QUIET_S = 20.0
 def demo(ctx: click.Context, settings: "Settings", orders: int, rate: float, keep: bool) -> int:
     """Start the platform, stream orders with known truth through it, kill the matcher on the way, and prove the result.
 
-    Dagster's sensor replaces the matcher, and a day of the stream is closed in Dagster. Exit status 1 if any document
-    or dead letter is not what the truth says, or the day's statement is incomplete.
+    Dagster's sensor replaces the matcher, and the stream's days are closed in Dagster. Exit status 1 if any document or
+    dead letter is not what the truth says, or a day's statement is incomplete.
     """
     from orders_platform.cli.stack import down, up
 
@@ -46,11 +46,11 @@ def demo(ctx: click.Context, settings: "Settings", orders: int, rate: float, kee
         options = _options(settings, orders)
         course = _run(settings, options, rate)
         _show(course)
-        # The last day of the stream that is over in every time zone.
-        day = (datetime.fromtimestamp(options.start_ms / 1000, UTC) + timedelta(days=options.days - 2)).date()
-        closes = _close(settings, day)
+        first = datetime.fromtimestamp(options.start_ms / 1000, UTC).date()
+        last = first + timedelta(days=options.days - 2)  # the stream's last day that is over in every time zone
+        closes = _close(settings, first, last)
         if keep:
-            _say_where(settings, day)
+            _say_where(settings, last)
     finally:
         if not keep:
             ctx.invoke(down)
@@ -64,23 +64,23 @@ def _runs_already(settings: "Settings") -> bool:
     return any(processes.find(settings.home, name) for name in ("kafka", "mongo", "matcher"))
 
 
-def _close(settings: "Settings", day: "date") -> bool:
-    """Close a day in Dagster, show its statement, and say whether it is complete."""
-    name = day.isoformat()
-    output.say(f"Closing {name} in Dagster ...")
+def _close(settings: "Settings", first: "date", last: "date") -> bool:
+    """Close days in Dagster, show the last one's statement, and say whether all are complete."""
+    name = last.isoformat()
+    output.say(f"Closing the days from {first} to {last} in Dagster ...")
 
     import msgspec
 
     from orders_platform.cli.connected import store_of
+    from orders_platform.defs.close_days import close_days
     from orders_platform.defs.reports import files
-    from orders_platform.defs.run_day import run_day
     from orders_platform.reports.revisions import Changes
     from orders_platform.reports.statement import Statement
     from orders_platform.reports.summary import markdown
     from orders_platform.store import statements
 
-    with output.activity(f"Closing {name}"):
-        succeeded = run_day(settings.home / "dagster", day)
+    with output.activity("Closing"):
+        succeeded = close_days(settings.home / "dagster", first, last)
     with store_of(settings) as store:
         kept = statements.latest(store, name)
     if kept is None:

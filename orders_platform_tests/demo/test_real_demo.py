@@ -64,7 +64,7 @@ def test_the_demo_goes_through_dagster_and_leaves_what_it_made_to_be_seen(platfo
     found = [(run["jobName"], run["status"]) for run in runs["runsOrError"]["results"]]
     assert found.count(("start_matcher", "SUCCESS")) == 2
     (closed,) = [run for run in runs["runsOrError"]["results"] if run["jobName"] == "close_day"]
-    (day,) = [tag["value"] for tag in closed["tags"] if tag["key"] == "dagster/partition"]
+    (day,) = [tag["value"] for tag in closed["tags"] if tag["key"] == "dagster/asset_partition_range_end"]
     assert closed["status"] == "SUCCESS"
     with urllib.request.urlopen(f"{address}/statements/{day}", timeout=60) as page:
         assert f"Statement of {day}" in page.read().decode()
