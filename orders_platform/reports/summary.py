@@ -17,6 +17,8 @@ from orders_platform.reports.words import (
     told_changes,
 )
 
+CHANGES_TOLD = 25
+
 
 def markdown(statement: Statement, changed: Changes | None) -> str:
     """Return the summary: verdict, bridge, breaks by kind, match rate, and what a revision changed."""
@@ -35,8 +37,13 @@ def markdown(statement: Statement, changed: Changes | None) -> str:
         letters = ", ".join(f"{reason} {count}" for reason, count in s.dead_letters.items())
         parts.append(f"Rejected messages: {letters}.")
     if changed is not None:
-        told = "\n".join(f"- {line}" for line in told_changes(changed))
-        parts.append(f"Revision {s.revision} replaces {s.replaces}:\n\n{told}")
+        lines = list(told_changes(changed))
+        told = "\n".join(f"- {line}" for line in lines[:CHANGES_TOLD])
+        left = len(lines) - CHANGES_TOLD
+        more = (
+            f"\n- and {left:,} more, which the page of `orders report {s.date} --html FILE` tells" if left > 0 else ""
+        )
+        parts.append(f"Revision {s.revision} replaces {s.replaces}:\n\n{told}{more}")
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -104,9 +104,11 @@ def incomplete_because(statement: Statement) -> list[str]:
 
 
 def told_changes(changed: Changes) -> Iterator[str]:
-    """Yield what a revision changed, a sentence each."""
-    for place, (was, now) in changed.figures.items():
-        yield f"{place}: {was} became {now}"
+    """Yield what a revision changed, a sentence each: what came late, what it did to the breaks, then every figure."""
+    for event in changed.late_events[:_LATE_EVENTS_TOLD]:
+        yield f"late: {event.type} {event.event_id} of order {event.order_id}, which occurred at {event.occurred_at}"
+    if changed.late_event_count > _LATE_EVENTS_TOLD:
+        yield f"and {changed.late_event_count - _LATE_EVENTS_TOLD:,} more late events"
     for what, listed in (
         ("appeared", changed.breaks_appeared),
         ("vanished", changed.breaks_vanished),
@@ -115,7 +117,5 @@ def told_changes(changed: Changes) -> Iterator[str]:
         if listed:
             more = f" and {len(listed) - _NAMED:,} more" if len(listed) > _NAMED else ""
             yield f"breaks that {what}: {', '.join(listed[:_NAMED])}{more}"
-    for event in changed.late_events[:_LATE_EVENTS_TOLD]:
-        yield f"late: {event.type} {event.event_id} of order {event.order_id}, which occurred at {event.occurred_at}"
-    if changed.late_event_count > _LATE_EVENTS_TOLD:
-        yield f"and {changed.late_event_count - _LATE_EVENTS_TOLD:,} more late events"
+    for place, (was, now) in changed.figures.items():
+        yield f"{place}: {was} became {now}"
