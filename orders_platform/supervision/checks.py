@@ -16,6 +16,7 @@ from orders_platform.settings import Settings
 from orders_platform.store import audit
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store
+from orders_platform.store.told import Told
 from orders_platform.streams.offsets import begin_offsets, end_offsets
 from orders_platform.streams.read import read_range
 from orders_platform.supervision.rounds import Sight
@@ -93,23 +94,42 @@ def _messages_conserved(subject: Subject) -> Result:
                 # No secret hangs on it: a sample must only not be the same each time.
                 drawn = random.randint(begin, max(begin, ends[topic][at] - subject.sample))  # noqa: S311
                 partitions[at], ends[topic][at] = drawn, min(ends[topic][at], drawn + subject.sample)
+    told = Told(begins, ends) if subject.sample is None else None
     looked_at, lost = 0, []
     for batch in read_range(subject.bootstrap_servers, client, begins, ends, timeout_s=TIMEOUT_S):
-        decoded = events.decode_many([record.value for record in batch])
+        decoded = [
+            (record.topic, record.partition, record.offset, None if isinstance(event, events.Rejection) else event)
+            for record, event in zip(batch, events.decode_many([record.value for record in batch]), strict=True)
+        ]
         looked_at += len(batch)
-        lost += audit.missing(
-            subject.store,
-            (
-                (record.topic, record.partition, record.offset, None if isinstance(event, events.Rejection) else event)
-                for record, event in zip(batch, decoded, strict=True)
-            ),
-        )
+        lost += audit.missing(subject.store, decoded)
+        for topic, partition, offset, event in decoded:
+            if told is not None and event is not None:
+                told.note(topic, partition, offset, event)
     named = [_where(each) for each in lost[: audit.NAMED_MAX]]
-    figures = {"messages": looked_at, "missing": len(lost), "where": named}
+    invented = [] if told is None else _invented(subject, told)[: audit.NAMED_MAX]
+    figures = {"messages": looked_at, "missing": len(lost), "where": named, "invented": invented}
+    wrong = []
     if lost:
-        text = f"{len(lost)} of {looked_at} committed messages are in no order and no dead letter: {_named(named)}."
-        return Result(False, text, figures)
+        wrong.append(
+            f"{len(lost)} of {looked_at} committed messages are in no order and no dead letter: {_named(named)}."
+        )
+    if invented:
+        wrong.append(f"Orders with events that no message told: {_named(invented)}.")
+    if wrong:
+        return Result(False, " ".join(wrong), figures)
     return Result(True, f"Each of {looked_at} committed messages is in an order or a dead letter.", figures)
+
+
+def _invented(subject: Subject, told: Told) -> list[str]:
+    """Return the orders that hold an event which is not what Kafka's message at its place told."""
+    doubtful = list(told.doubtful(subject.store))
+    kafka = subject.settings.kafka
+    # Asked afterwards, as messages go on to come and to be matched meanwhile.
+    ends = end_offsets(subject.bootstrap_servers, kafka.client_properties(), kafka.topics, timeout_s=TIMEOUT_S)
+    return sorted(
+        {each.order_id for each in doubtful if not each.beyond or each.offset >= ends[each.topic][each.partition]}
+    )
 
 
 def _where(lost: audit.Lost) -> str:

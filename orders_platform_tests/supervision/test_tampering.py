@@ -2,6 +2,7 @@
 statement names it, and which checks do. Nothing may be changed without anybody naming the order."""
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, NamedTuple
@@ -145,7 +146,7 @@ TAMPERINGS = {
     "payment removed": Tampering(lambda found: found["events"].pop(1), EVERYWHERE, {MESSAGES, FIGURES, TWICE}),
     "order removed": Tampering(lambda found: found["events"].pop(0), EVERYWHERE, {MESSAGES, FIGURES, TWICE}),
     "no events": Tampering(at("events", value=[]), EVERYWHERE, {MESSAGES, FIGURES, VALID}),
-    "event of nobody": Tampering(add_event, EVERYWHERE, {FIGURES, TWICE}),
+    "event of nobody": Tampering(add_event, EVERYWHERE, {MESSAGES, FIGURES, TWICE}),
     "payment twice": Tampering(lambda found: found["events"].append(found["events"][1]), EVERYWHERE, {TWICE}),
     # figures
     "captured": Tampering(at("captured_minor", change=more), EVERYWHERE, {FIGURES}),
@@ -185,13 +186,19 @@ TAMPERINGS = {
     "no status": Tampering(lambda found: found.pop("status"), EVERYWHERE, {MESSAGES, FIGURES, VALID}),
     # a document whose figures follow from its events, which are others than Kafka's
     "forged amount": Tampering(forged(at("events", 1, "amount_minor", change=more)), set(), {MESSAGES}),
+    "forged event": Tampering(forged(add_event), set(), {MESSAGES}),
+    "forged event at another's place": Tampering(
+        forged(lambda found: found["events"].append(found["events"][1] | {"payment_id": "q", "event_id": "of-nobody"})),
+        set(),
+        {MESSAGES},
+    ),
     "forged removal": Tampering(forged(lambda found: found["events"].pop(1)), set(), {MESSAGES}),
 }
 REMOVED = "document removed"
 
 
 def name_of(place: str, tampering: str) -> str:
-    return f"{place}.{tampering}".replace(" ", "_")
+    return f"{place}.{tampering}".replace(" ", "_").replace("'", "")
 
 
 def publish(kafka: Any, order_id: str, its: list[oracle.Content], publisher: Publisher) -> None:
@@ -266,7 +273,7 @@ def test_whatever_is_changed_is_named(
     for name, result in ask().items():
         assert not result.passed
         assert result.grave
-        named[name] = set(result.text.rstrip(".").replace("(order ", " ").replace(")", " ").replace(",", " ").split())
+        named[name] = set(re.sub(r"\(order |[),]|\.($| )", " ", result.text).split())
     found = {each: {who for who, names in named.items() if name_of(*each) in names} for each in changed}
     assert found == {(place, name): TAMPERINGS[name].checks for place, name in changed}
 
@@ -278,6 +285,15 @@ def test_a_document_that_is_gone_is_missed(
     store.orders.delete_one({"_id": order_id})
     result = ask()[MESSAGES]
     assert (result.passed, result.grave, f"(order {order_id})" in result.text) == (False, True, True)
+
+
+def test_an_order_of_nobody_is_named(shop: Settings, store: Store, ask: Callable[[], dict[str, checks.Result]]) -> None:
+    found = store.orders.find_one({"_id": name_of("settled", REMOVED)})
+    assert found is not None
+    store.orders.insert_one(found | {"_id": "of-nobody", "order_id": "of-nobody"})
+    results = ask()
+    assert [name for name, result in results.items() if not result.passed] == [MESSAGES]
+    assert "told: of-nobody." in results[MESSAGES].text
 
 
 def test_what_other_settings_of_matching_judged_is_no_tampering(
