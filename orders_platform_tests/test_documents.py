@@ -51,3 +51,9 @@ def test_files_named_on_a_page_exist(page: Path) -> None:
         r"\bdocs/[\w/.-]+\.md\b|\blocks/[\w.-]+\.\w+|\borders_platform\w*/[\w/]+\.py\b", page.read_text()
     ):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_and_links_on_a_page_lead_somewhere(page: Path) -> None:
+    for place in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        assert place.startswith("https://") or (page.parent / place).exists(), place
