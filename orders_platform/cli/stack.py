@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import click
@@ -45,22 +46,25 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
     from orders_platform.supervision.status import gather
 
     address = None
-    with _steps() as report:
+    with _steps() as report, ThreadPoolExecutor(1) as pool:
+        with_dagster = "matcher" in only and not no_dagster
+        made = pool.submit(_make_instance, settings) if with_dagster else None
         stack.up(settings, only, report)
         if "matcher" in only and no_dagster:
             dagster_home.stop(settings)
-        elif "matcher" in only:
+        if made is not None:
             report("Starting Dagster", 0, 1)
+            made.result()
             stop_supervisor(settings)
-            # One after the other: two that make the tables of a new instance at once get into each other's way.
-            dagster_home.start_webserver(settings)
-            address = dagster_home.await_webserver(settings)
             dagster_home.start_daemon(settings)
-            report("Starting Dagster", 1, 1)
+            dagster_home.start_webserver(settings)
         if "matcher" in only:
             report("Starting the matcher", 0, 1)
             Control(settings, output.say).start()
             report("Starting the matcher", 1, 1)
+        if made is not None:
+            address = dagster_home.await_webserver(settings)
+            report("Starting Dagster", 1, 1)
     rows = [
         (part.name, _coloured(part.state), str(part.pid or ""), part.address or "", part.detail)
         for part in gather(settings).components
@@ -95,9 +99,14 @@ def doctor(settings: Settings, as_json: bool) -> int:
     Exit status 1 if something is wrong; a warning is no failure.
     """
     from orders_platform.local.doctor import examine
+    from orders_platform.supervision import dagster_home
 
     with output.activity("Looking ..."):
         findings = examine(settings)
+        if dagster_home.is_installed():
+            from orders_platform.defs import health
+
+            findings += health.examine(settings)
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
         output.result_json({"healthy": healthy, "findings": findings})
@@ -105,6 +114,13 @@ def doctor(settings: Settings, as_json: bool) -> int:
         rows = [(found.check, _coloured(found.state), found.detail, found.fix) for found in findings]
         output.show(output.table("check", "state", "found", "what to do", rows=rows))
     return 0 if healthy else 1
+
+
+def _make_instance(settings: Settings) -> None:
+    from orders_platform.defs import instance
+    from orders_platform.supervision import dagster_home
+
+    instance.make(dagster_home.prepare(settings.home))
 
 
 def _stop_matcher(settings: Settings) -> list[str]:

@@ -44,7 +44,7 @@ def start_daemon(settings: Settings) -> None:
         if _same_settings(running.pid, environment):
             return
         processes.stop(settings.home, DAEMON)
-    _prepare(settings.home)
+    prepare(settings.home)
     forget_report(settings.home)
     processes.start(settings.home, DAEMON, [sys.executable, "-c", _DAEMON_PROGRAM], environment)
 
@@ -63,7 +63,7 @@ def start_webserver(settings: Settings) -> None:
         if _same_settings(running.pid, environment):
             return
         processes.stop(home, WEBSERVER)
-    _prepare(home)
+    prepare(home)
     port = homes.Ports(home).take(WEBSERVER, settings.local.dagster_port)
     command = [sys.executable, "-m", "orders_platform.defs.webserver", str(_workspace(home)), str(port)]
     processes.start(home, WEBSERVER, command, environment)
@@ -100,6 +100,11 @@ def stop(settings: Settings) -> list[str]:
     return stopped
 
 
+def is_installed() -> bool:
+    """Say whether Dagster is there at all."""
+    return find_spec("dagster_webserver") is not None
+
+
 def is_wanted(home: Path) -> bool:
     """Say whether the webserver was started and not stopped since, whether it lives or died."""
     return processes.is_recorded(home, WEBSERVER)
@@ -134,14 +139,21 @@ def become_daemon() -> None:
     os.execv(sys.executable, daemon)  # noqa: S606  no shell is the point
 
 
-def _prepare(home: Path) -> None:
-    if find_spec("dagster_webserver") is None:
+def prepare(home: Path) -> Path:
+    """Put the instance's files into the home and return their folder; what is there already is brought up to date.
+
+    Raises:
+        MissingDependency: Dagster is not installed.
+        StackError: the disk refuses.
+    """
+    if not is_installed():
         raise MissingDependency("Dagster is not installed.", "Run `./orders`, which installs what the lock names.")
     homes.prepare(home)
     with homes.writing(home):
         (home / "dagster").mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(REPOSITORY / "dagster.yaml", home / "dagster" / "dagster.yaml")
         shutil.copyfile(REPOSITORY / "workspace.yaml", _workspace(home))
+    return home.resolve() / "dagster"
 
 
 def _workspace(home: Path) -> Path:

@@ -92,6 +92,8 @@ def _supervisor(supervisor: processes.Process | None, report: Report | None) -> 
     if supervisor.name == DAEMON and silent_s > SENSOR_SILENT_MAX_S:
         fix = "See the sensor matcher_supervisor in Dagster: somebody may have stopped it."
         return Component(DAEMON, "stalled", supervisor.pid, None, f"The sensor last looked {silent_s} s ago. {fix}")
+    if supervisor.name == DAEMON and report is not None:
+        detail = f"The sensor looked {max(0, silent_s)} s ago. {detail}"
     return Component(supervisor.name, "running", supervisor.pid, None, detail)
 
 

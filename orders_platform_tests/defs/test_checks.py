@@ -12,12 +12,14 @@ from bson.int64 import Int64
 
 from orders_platform.defs.run_checks import Outcome, run_checks, to_junit
 from orders_platform.errors import UsageError
+from orders_platform.local.home import prepare
 from orders_platform.matcher.bucket import Messages, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.store import matcher_records as records
 from orders_platform.streams.offsets import begin_offsets, end_offsets
 from orders_platform.streams.publish import Publisher
 from orders_platform.streams.read import read_range
+from orders_platform.supervision import checks, rounds
 from orders_platform.supervision.supervisor_lock import only_supervisor
 from orders_platform_tests.defs.conftest import SmallMatcher
 from orders_platform_tests.supervision.conftest import Platform
@@ -178,7 +180,14 @@ def test_a_matcher_that_is_gone_is_a_failure_and_one_that_was_stopped_a_warning(
     assert outcome("matcher_at_work").state == "warning"
 
 
-def test_nobody_who_would_restart_it_is_a_failure(platform: Platform, matcher: SmallMatcher) -> None:
+def test_nobody_who_would_restart_it_is_a_failure(
+    platform: Platform, matcher: SmallMatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert outcome("supervisor_at_work").state == "failed"
+    prepare(platform.settings.home)
+    rounds.write_trouble(platform.settings.home, "nothing")
+    assert outcome("supervisor_at_work").state == "passed", "a sensor that just looked is somebody"
+    monkeypatch.setattr(checks, "SUPERVISOR_SILENT_MAX_S", -1.0)
     assert outcome("supervisor_at_work").state == "failed"
 
 

@@ -88,7 +88,7 @@ def test_the_days_lie_in_the_settings_time_zone(monkeypatch: pytest.MonkeyPatch)
 def test_the_sensors_run_without_anybody_switching_them_on() -> None:
     sensors = {sensor.name: sensor for sensor in defs().get_repository_def().sensor_defs}
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
-    assert sensors["matcher_supervisor"].minimum_interval_seconds == 5
+    assert sensors["matcher_supervisor"].minimum_interval_seconds == 1
     assert sensors["alerts"].minimum_interval_seconds == 30
 
 

@@ -9,6 +9,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from orders_platform.local import processes
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform_tests.e2e.platform import Platform
+from orders_platform_tests.e2e.recovery import durable_after, place
 
-pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(1200)]
 BACK_WITHIN_S = 120.0
 """A bound for a machine that does other things too; a quiet one is far below."""
 
@@ -87,11 +89,41 @@ def test_dagster_keeps_the_matcher_at_work(platform: Platform) -> None:
     assert set(states.values()) == {"SUCCEEDED"} or states["matched_orders:no_money_without_order"] == "FAILED"
     assert [state for name, state in states.items() if "no_money" not in name] == ["SUCCEEDED"] * 12
 
+    assert platform.orders("export") == truth.read_bytes()
+    _a_reloaded_code_location_leaves_it_alone(platform, address)
+    _one_that_is_stopped_is_replaced_once_also_without_a_webserver(platform)
     _the_daemon_may_die_too(platform)
     _the_plain_supervisor_takes_over(platform)
-    assert platform.orders("export") == truth.read_bytes()
+    assert len(platform.lines("export")) == len(truth.read_bytes().splitlines()) + 1
     platform.orders("down")
     assert not [name for name in (DAEMON, "dagster", "matcher", "kafka", "mongo") if processes.find(home, name)]
+
+
+def _a_reloaded_code_location_leaves_it_alone(platform: Platform, address: str) -> None:
+    pid = platform.matcher()["pid"]
+    reload = 'mutation { reloadRepositoryLocation(repositoryLocationName: "orders_platform") { __typename } }'
+    assert _ask(address, reload)["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry"
+    findings = {each["detail"]: each["state"] for each in platform.json("doctor", "--json")["findings"]}
+    assert [state for detail, state in findings.items() if "matcher_supervisor looked" in detail] == ["ok"]
+    assert platform.matcher()["pid"] == pid
+
+
+def _one_that_is_stopped_is_replaced_once_also_without_a_webserver(platform: Platform) -> None:
+    webserver = processes.find(platform.home, "dagster")
+    assert webserver is not None
+    os.kill(webserver.pid, signal.SIGKILL)
+    before = platform.matcher()
+    os.kill(before["pid"], signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    place(platform, "while-stopped")
+    durable_s = durable_after(platform, "while-stopped", stopped_s)
+    print(f"what waited for a stopped matcher was durable after {durable_s:.1f} s")
+    assert _parts(platform)["dagster"]["state"] == "failed"
+    with suppress(ProcessLookupError):
+        os.kill(before["pid"], signal.SIGCONT)
+    platform.orders("up")
+    assert _parts(platform)["dagster"]["state"] == "running"
+    assert platform.matcher()["epoch"] == before["epoch"] + 1
 
 
 def _the_daemon_may_die_too(platform: Platform) -> None:

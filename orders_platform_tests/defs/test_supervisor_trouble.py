@@ -257,6 +257,20 @@ def test_a_clock_that_is_five_minutes_off_changes_neither_grace_nor_age(
     assert "last looked" not in " ".join(part.detail for part in status.components)
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_matcher_that_is_given_up_is_told_by_its_checks_and_not_vouched_for(dagster: Dagster) -> None:
+    dagster.start()
+    dagster.tick()
+    records.set_desired(dagster.platform.store, state="stopped")
+    dagster.platform.until(lambda: dagster.platform.backend.find() is None)
+    assert dagster.run(dagster.until_asked()).success
+    later(dagster, checked_ms=61_000)
+    events = dagster.tick().asset_events
+    failed = {event.check_name for event in events if isinstance(event, dg.AssetCheckEvaluation) and not event.passed}
+    assert "matcher_at_work" in failed
+    assert not [event for event in events if isinstance(event, dg.AssetMaterialization)]
+
+
 def test_a_recycled_pid_is_neither_taken_for_the_matcher_nor_ended(dagster: Dagster) -> None:
     epoch = dagster.start()
     home = dagster.platform.settings.home

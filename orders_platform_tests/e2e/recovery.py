@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from orders_platform.local import mongod
 from orders_platform_tests.e2e.platform import Platform
 
-TIMEOUT_S = 180.0
+TIMEOUT_S = 300.0
 
 
 def durable_after(platform: Platform, order_id: str, since_s: float) -> float:

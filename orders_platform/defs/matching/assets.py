@@ -6,9 +6,9 @@ import dagster as dg
 
 from orders_platform.defs.topics.assets import OWNERS, TOPICS
 
-WARN_AFTER = timedelta(minutes=7)
-FAIL_AFTER = timedelta(minutes=15)
-"""The sensor vouches for the collection every five minutes while the matcher is at work, and at no other time."""
+WARN_AFTER = timedelta(minutes=15)
+FAIL_AFTER = timedelta(minutes=30)
+"""The sensor vouches for the collection every ten minutes while the matcher is at work, and at no other time."""
 
 matched_orders = dg.AssetSpec(
     "matched_orders",

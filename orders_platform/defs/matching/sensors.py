@@ -33,8 +33,9 @@ GLANCE_S = 0.25
 CHECKS_BUDGET_S = 20.0
 """When to give a report up. Dagster ends a tick after 60 s; one that ends late looks after no matcher meanwhile."""
 CHECK_EVERY_MS = 60_000
-REPORT_EVERY_MS = 300_000
-"""Dagster keeps events for ever, and a report is 40 KB of them: 12 MB a day. A check that changes is told sooner."""
+REPORT_EVERY_MS = 600_000
+TOPICS_EVERY_MS = 3_600_000
+"""Dagster keeps events for ever, 4 KB each: with these 7 MB a day. A check that changes is told within a minute."""
 POLICY = Policy()
 HOME_TAG = "orders/home"
 _SOMEBODY = "somebody"
@@ -60,6 +61,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """The latest epoch that was seen to have committed a batch."""
     checked_at_ms: int = 0
     reported_at_ms: int = 0
+    topics_at_ms: int = 0
     failing: tuple[str, ...] = ()
     """The checks that failed in the latest report."""
     open_runs: dict[str, int] = {}
@@ -180,38 +182,53 @@ def _tell_status(context: dg.SensorEvaluationContext, home: Path, tell: Callable
 
 
 def _is_due(cursor: Cursor, sight: rounds.Sight) -> bool:
-    """Say whether the checks are due: a report vouches for the collection, so a matcher not at work gets none."""
-    return sight.state == "running" and sight.now_ms - cursor.checked_at_ms >= CHECK_EVERY_MS
+    return sight.state != "starting" and sight.now_ms - cursor.checked_at_ms >= CHECK_EVERY_MS
 
 
 def _report(subject: Subject, cursor: Cursor) -> tuple[list[Any], Cursor]:
     """Ask the checks; return what is to be told of it, nothing if they are as they were, and the cursor after it.
 
     The materialization comes first: a later one would wipe the checks' results out of the UI. It vouches for the
-    collection, so there is none while a service is away.
+    collection, so there is none while a service is away or the matcher is not at work.
     """
     now_ms = subject.sight.now_ms
     cursor = msgspec.structs.replace(cursor, checked_at_ms=now_ms)
     give_up_s = time.monotonic() + CHECKS_BUDGET_S
-    events: list[Any] = []
-    if not subject.sight.facts.unreachable:
+    of_orders, of_topics = [], _observations(subject)
+    if subject.sight.state == "running" and not subject.sight.facts.unreachable:
         with within(TIMEOUT_S):
-            events.append(_materialization(subject))
+            of_orders.append(_materialization(subject))
     failing: list[str] = []
-    for topic in TOPICS if subject.sight.facts.ends else ():
-        ends = (subject.sight.facts.ends or {}).get(getattr(subject.settings.kafka, topic), {})
-        events.append(dg.AssetObservation(topic, metadata={"messages": sum(ends.values()), "partitions": len(ends)}))
     for asset in ("matched_orders", *TOPICS):
         for check in checks_on(asset):
             if time.monotonic() > give_up_s:
                 return [], cursor
             with within(TIMEOUT_S):
                 result = answer(check, subject)
-            events.append(evaluation(asset, check, result))
+            (of_topics if asset in TOPICS else of_orders).append(evaluation(asset, check, result))
             failing += [] if result.passed else [f"{asset}:{check.name}"]
-    if tuple(failing) == cursor.failing and now_ms - cursor.reported_at_ms < REPORT_EVERY_MS:
-        return [], cursor
-    return events, msgspec.structs.replace(cursor, reported_at_ms=now_ms, failing=tuple(failing))
+    changed = tuple(failing) != cursor.failing
+    events: list[Any] = []
+    if changed or now_ms - cursor.reported_at_ms >= REPORT_EVERY_MS:
+        events += of_orders
+        cursor = msgspec.structs.replace(cursor, reported_at_ms=now_ms, failing=tuple(failing))
+    if changed or now_ms - cursor.topics_at_ms >= TOPICS_EVERY_MS:
+        events += of_topics
+        cursor = msgspec.structs.replace(cursor, topics_at_ms=now_ms)
+    return events, cursor
+
+
+def _observations(subject: Subject) -> list[Any]:
+    """Return how much there is in each topic; nothing if Kafka did not say."""
+    ends = subject.sight.facts.ends
+    if ends is None:
+        return []
+    kafka = subject.settings.kafka
+    counted = {topic: ends.get(getattr(kafka, topic), {}) for topic in TOPICS}
+    return [
+        dg.AssetObservation(topic, metadata={"messages": sum(its.values()), "partitions": len(its)})
+        for topic, its in counted.items()
+    ]
 
 
 def _materialization(subject: Subject) -> dg.AssetMaterialization:
