@@ -15,6 +15,20 @@ TITLE_MAX, TEXT_MAX, FIX_MAX = 120, 320, 120
 _NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
+class Days(msgspec.Struct, frozen=True):
+    """What a run was about: the days from the first to the last, as ISO dates."""
+
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first}..{self.last}"
+
+    def cover(self, other: "Days") -> bool:
+        """Say whether all of the other days are among these."""
+        return self.first <= other.first and other.last <= self.last
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong for as long as it lasts.
 
@@ -31,16 +45,16 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
 
 
-def check_failed(asset: str, check: str, partition: str | None, text: str, evidence: str) -> Cause:
-    """Return the cause of a check that failed; `partition` is the day that it was about, if it is about days."""
-    of = f"{check} of {asset}" + _for(partition)
-    if partition is None:
+def check_failed(asset: str, check: str, days: Days | None, text: str, evidence: str) -> Cause:
+    """Return the cause of a check that failed, for the days that it was about, if it was about days."""
+    of = f"{check} of {asset}" + _for(days)
+    if days is None:
         fix = f"`orders check --select {check}` asks again; docs/operations.md says what to do."
     else:
-        fix = f"`orders report {partition}` makes it again, or says what is missing."
+        fix = f"Materialize {asset} again in Dagster{_for(days)} when it is mended: docs/operations.md."
     return _cause(
         "check_failed",
-        check_key(asset, check, partition),
+        check_key(asset, check, days),
         title=f"The check {of} failed.",
         text=text,
         fix=fix,
@@ -75,12 +89,12 @@ def statement_late(date: str, time_zone: str, deadline: str) -> Cause:
     )
 
 
-def run_failed(job: str, partition: str | None, text: str, run_id: str) -> Cause:
+def run_failed(job: str, days: Days | None, text: str, run_id: str) -> Cause:
     """Return the cause of a job whose latest run failed."""
-    of = job + _for(partition)
+    of = job + _for(days)
     return _cause(
         "run_failed",
-        run_key(job, partition),
+        run_key(job, days),
         title=f"A run of {of} failed.",
         text=text,
         fix=f"Dagster shows the run {run_id}.",
@@ -92,9 +106,18 @@ def run_failed(job: str, partition: str | None, text: str, run_id: str) -> Cause
 BREAKER = "breaker_open:matcher"
 
 
-def check_key(asset: str, check: str, partition: str | None) -> str:
+def check_key(asset: str, check: str, days: Days | None) -> str:
     """Return the key of a check's failure."""
-    return f"check_failed:{asset}:{check}" + (f":{partition}" if partition else "")
+    return f"check_failed:{asset}:{check}" + ("" if days is None else f":{days}")
+
+
+def is_ended(key: str, asset: str, check: str, passed: Days | None) -> bool:
+    """Say whether the cause of a key is over when this check has passed for these days."""
+    if passed is None:
+        return key == check_key(asset, check, None)
+    prefix = f"{check_key(asset, check, None)}:"
+    first, dots, last = key.removeprefix(prefix).partition("..")
+    return key.startswith(prefix) and passed.cover(Days(first, last if dots else first))
 
 
 def statement_key(date: str) -> str:
@@ -102,9 +125,9 @@ def statement_key(date: str) -> str:
     return f"statement_late:{date}"
 
 
-def run_key(job: str, partition: str | None) -> str:
+def run_key(job: str, days: Days | None) -> str:
     """Return the key of a job's failed run."""
-    return f"run_failed:{job}" + (f":{partition}" if partition else "")
+    return f"run_failed:{job}" + ("" if days is None else f":{days}")
 
 
 def _cause(kind: Kind, key: str, *, title: str, text: str, fix: str, over: str, evidence: str) -> Cause:
@@ -119,8 +142,8 @@ def _cause(kind: Kind, key: str, *, title: str, text: str, fix: str, over: str, 
     )
 
 
-def _for(partition: str | None) -> str:
-    return "" if partition is None else f" for {partition}"
+def _for(days: Days | None) -> str:
+    return "" if days is None else f" for {days}"
 
 
 def _line(text: str, longest: int) -> str:

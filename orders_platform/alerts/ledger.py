@@ -64,8 +64,9 @@ def take(
     seen this time. `known` are keys of causes that somebody else has already told.
     """
     told = {each.key: each for each in ledger.told}
-    waiting = list(ledger.waiting)
-    for key in [key for key in told if key in over]:
+    waiting, present = list(ledger.waiting), list(present)
+    there = {cause.key for cause in present}
+    for key in [key for key in told if key in over and key not in there]:
         if len(waiting) < WAITING_MAX:
             each = told.pop(key)
             waiting.append(

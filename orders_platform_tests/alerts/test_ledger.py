@@ -1,11 +1,12 @@
 """Each cause is told once when it begins and once when it is over, whatever happens to the receiver."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orders_platform.alerts import causes
-from orders_platform.alerts.causes import Cause
+from orders_platform.alerts.causes import Cause, Days
 from orders_platform.alerts.ledger import TOLD_MAX, WAITING_MAX, Ledger, delivered, take
 
 
@@ -41,6 +42,12 @@ def test_what_is_not_delivered_waits_with_what_comes_meanwhile() -> None:
     ledger = take(Ledger(since_ms=0), [one], set(), 1)
     ledger = take(ledger, [two], {one.key}, 2)
     assert told(ledger) == [("began", one.key), ("over", one.key), ("began", two.key)]
+
+
+def test_what_is_there_is_not_over_whatever_an_older_result_says() -> None:
+    one = cause(1)
+    ledger = delivered(take(Ledger(since_ms=0), [one], set(), 1))
+    assert take(ledger, [one], {one.key}, 2) == ledger
 
 
 def test_somebody_else_may_have_told_it_already_but_not_that_it_is_over() -> None:
@@ -80,7 +87,9 @@ def test_what_finds_no_room_is_told_when_there_is_some() -> None:
 
 def test_a_ledger_stays_small() -> None:
     many = [
-        causes.check_failed("a" * 60, f"{'c' * 60}_{number}", "2026-01-05", "x" * 9999, str(number))
+        causes.check_failed(
+            "a" * 60, f"{'c' * 60}_{number}", causes.Days("2026-01-05", "2026-02-05"), "x" * 9999, str(number)
+        )
         for number in range(1000)
     ]
     ledger = Ledger(since_ms=0)
@@ -105,3 +114,26 @@ def test_what_arrives_alternates_and_ends_with_how_things_are(rounds: list[tuple
         told_of = arrived.get(cause(number).key, [])
         assert told_of == (["began", "over"] * 40)[: len(told_of)]
         assert (len(told_of) % 2 == 1) == (number in state)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "ended"),
+    [
+        ("2026-01-03", "2026-01-05", True),
+        ("2026-01-01", "2026-01-31", True),
+        ("2026-01-04", "2026-01-31", False),
+        ("2026-01-01", "2026-01-04", False),
+    ],
+)
+def test_days_that_pass_end_what_was_told_of_days_among_them(first: str, last: str, ended: bool) -> None:
+    key = causes.check_key("statement", "closes", Days("2026-01-03", "2026-01-05"))
+    assert causes.is_ended(key, "statement", "closes", Days(first, last)) == ended
+    assert not causes.is_ended(key, "statement", "closes", None)
+    assert not causes.is_ended(key, "statement", "close", Days(first, last))
+    assert not causes.is_ended(key, "statemen", "closes", Days(first, last))
+
+
+def test_a_check_that_is_about_no_days_ends_its_own_cause_alone() -> None:
+    key = causes.check_key("statement", "closes", None)
+    assert causes.is_ended(key, "statement", "closes", None)
+    assert not causes.is_ended(key, "statement", "closes", Days("2026-01-01", "2026-01-31"))

@@ -11,12 +11,13 @@ from orders_platform.alerts.ledger import WAITING_MAX, Ledger, Notice, delivered
 from orders_platform.alerts.payloads import as_json, as_slack
 from orders_platform_tests.alerts.receiver import Plain, Section, Slack
 
+DAY = causes.Days("2026-01-05", "2026-01-05")
 ALL = [
     causes.check_failed("matched_orders", "no_event_twice", None, "Order ord-7 holds an event twice.", "3"),
-    causes.check_failed("daily_statement", "closes", "2026-01-05", "It does not close.", "4"),
+    causes.check_failed("daily_statement", "closes", DAY, "It does not close.", "4"),
     causes.breaker_open("The matcher ended 5 times.", "Read its log."),
     causes.statement_late("2026-01-05", "Europe/Paris", "6h"),
-    causes.run_failed("close_day", "2026-01-05", "MongoDB can't be reached.", "8d1f"),
+    causes.run_failed("close_day", DAY, "MongoDB can't be reached.", "8d1f"),
 ]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text()
 
@@ -48,8 +49,11 @@ def test_slack_has_a_block_for_each() -> None:
 
 @pytest.mark.parametrize("text", ["<!channel> <https://evil|x> & co", "&<>" * 9999, "a\nb\x00\x1b[31m\u2028c", "", " "])
 def test_what_a_check_says_neither_calls_anybody_nor_breaks_the_shape(text: str) -> None:
-    many = [causes.check_failed(f"<a{text}>", f"&c{text}", text, text, str(number)) for number in range(1)]
-    many += [causes.breaker_open(text, text), causes.run_failed(f"j{text}", text, text, "r")]
+    many = [
+        causes.check_failed(f"<a{text}>", f"&c{text}", causes.Days(text, text), text, str(number))
+        for number in range(1)
+    ]
+    many += [causes.breaker_open(text, text), causes.run_failed(f"j{text}", causes.Days(text, "z"), text, "r")]
     msgspec.json.decode(as_json("shop", notices(many), 0), type=Plain)
     msgspec.json.decode(as_slack("<shop>", notices(many), 0), type=Slack)
 

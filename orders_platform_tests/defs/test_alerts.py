@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ wrong: dict[str, Any] = {}
 """What the code location below is to get wrong: by check, day or job."""
 
 
-def _result(name: str, day: str | None = None) -> dg.AssetCheckResult:
-    found = wrong.get(f"{name}:{day}" if day else name)
+def _result(name: str, days: Sequence[str] = ()) -> dg.AssetCheckResult:
+    found = next((wrong[f"{name}:{day}"] for day in days if f"{name}:{day}" in wrong), wrong.get(name))
     return dg.AssetCheckResult(
         passed=found is None, description=found, severity=wrong.get("severity", dg.AssetCheckSeverity.ERROR)
     )
@@ -47,9 +47,13 @@ def whole() -> dg.AssetCheckResult:
     return _result("whole")
 
 
-@dg.asset(partitions_def=DAYS, check_specs=[dg.AssetCheckSpec("closes", asset="statement", blocking=True)])
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.multi_run(5),
+    check_specs=[dg.AssetCheckSpec("closes", asset="statement", blocking=True)],
+)
 def statement(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    return dg.MaterializeResult(check_results=[_result("closes", context.partition_key)])
+    return dg.MaterializeResult(check_results=[_result("closes", context.partition_keys)])
 
 
 @dg.op
@@ -99,8 +103,11 @@ class Alerts:
         self.cursor = result.cursor
         return str(result.skip_reason.skip_message)
 
-    def run(self, job: str, day: str | None = None) -> dg.ExecuteInProcessResult:
+    def run(self, job: str, day: str | None = None, last: str | None = None) -> dg.ExecuteInProcessResult:
         found = LOCATION.resolve_job_def(job)
+        if day is not None and last is not None:  # as a backfill does
+            tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": last}
+            return found.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
         return found.execute_in_process(instance=self.instance, partition_key=day, raise_on_error=False)
 
     def check(self) -> None:
@@ -172,6 +179,27 @@ def test_a_day_that_passes_says_nothing_of_another_that_failed(told: Alerts, rec
     told.run("close", "2026-01-03")
     told.tick()
     assert receiver.titles() == ["over: The check closes of statement for 2026-01-03 passes again."]
+
+
+def test_days_of_one_run_are_told_as_one_and_over_when_they_pass(told: Alerts, receiver: Receiver) -> None:
+    wrong["closes:2026-01-03"] = "2026-01-03 does not close."
+    told.run("close", "2026-01-03")
+    told.run("close", "2026-01-02", "2026-01-05")
+    told.tick()
+    assert sorted(receiver.titles()) == [
+        "began: The check closes of statement for 2026-01-02..2026-01-05 failed.",
+        "began: The check closes of statement for 2026-01-03 failed.",
+    ]
+    told.run("close", "2026-01-04")
+    assert "2 told and not over" in told.tick()
+    wrong.clear()
+    told.run("close", "2026-01-03")
+    told.tick()
+    assert receiver.titles() == ["over: The check closes of statement for 2026-01-03 passes again."]
+    told.run("close", "2026-01-01", "2026-01-06")
+    told.tick()
+    assert receiver.titles() == ["over: The check closes of statement for 2026-01-02..2026-01-05 passes again."]
+    assert "0 told and not over" in told.tick()
 
 
 def test_a_failed_run_is_told_without_what_a_foreign_error_says(told: Alerts, receiver: Receiver) -> None:

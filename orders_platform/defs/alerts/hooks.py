@@ -6,7 +6,7 @@ import dagster as dg
 
 from orders_platform.alerts import causes
 from orders_platform.alerts.ledger import began
-from orders_platform.defs.alerts.sources import PARTITION_TAG, TOLD_TAG, failing_run, words_for
+from orders_platform.defs.alerts.sources import TOLD_TAG, days_of, failing_run, words_for
 from orders_platform.defs.webhook import WebhookResource
 from orders_platform.errors import OrdersError
 from orders_platform.settings import Settings
@@ -22,8 +22,7 @@ def tell_failure(context: dg.HookContext) -> None:
     text = words_for(context.op_exception)
     if run is None or text is None or TOLD_TAG in run.tags:
         return
-    partition = run.tags.get(PARTITION_TAG)
-    if (before := failing_run(context.instance, context.job_name, partition)) is not None:
+    if (before := failing_run(context.instance, run)) is not None:
         if TOLD_TAG in before.tags:
             context.instance.add_run_tags(context.run_id, _TOLD)
         return  # it began earlier
@@ -32,7 +31,7 @@ def tell_failure(context: dg.HookContext) -> None:
         address = webhook.address(settings)
         if address is None:
             return
-        cause = causes.run_failed(context.job_name, partition, text, context.run_id)
+        cause = causes.run_failed(context.job_name, days_of(run), text, context.run_id)
         answer = webhook.send(settings, address, [began(cause, time.time_ns() // 1_000_000)])
     except OrdersError as error:
         context.log.warning(f"The failure could not be told. {error}")

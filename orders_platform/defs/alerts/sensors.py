@@ -56,7 +56,7 @@ def _look(
     if context.repository_def is None:
         raise AssertionError("Dagster evaluates a sensor with its repository")
     seen = [
-        sources.checks(context.instance, context.repository_def),
+        sources.checks(context.instance, context.repository_def, known.keys("check_failed")),
         sources.breaker(settings.home),
         sources.runs(context.instance, known.since_ms),
         _statements(context, matcher, settings, known, now_ms),

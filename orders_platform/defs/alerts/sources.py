@@ -1,6 +1,6 @@
 """What is wrong and what no longer is, as Dagster, the supervisor's report and the store tell it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -10,17 +10,18 @@ from dagster import AssetCheckKey, DagsterEventType, DagsterRunStatus, RunsFilte
 
 from orders_platform import errors
 from orders_platform.alerts import causes
-from orders_platform.alerts.causes import Cause
+from orders_platform.alerts.causes import Cause, Days
 from orders_platform.store import statements
 from orders_platform.store.client import Store
 from orders_platform.supervision import rounds
 
-PARTITION_TAG = "dagster/partition"
+_DAY_TAG = "dagster/partition"
+_FIRST_DAY_TAG, _LAST_DAY_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 TOLD_TAG = "orders/alert"
 """On the failed run that the hook has told, and on those that failed after it."""
 SPAN = timedelta(days=1)
 """How far back ended runs are looked at; what is older was seen by an earlier tick."""
-_RUNS_MAX, _EVALUATIONS_MAX = 500, 50
+_RUNS_MAX, _EVALUATIONS_MAX = 500, 25
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
 _OURS = f"{errors.__name__}."
 
@@ -33,10 +34,11 @@ class Seen(NamedTuple):
     known: set[str]
 
 
-def checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> Seen:
+def checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, told: Collection[str]) -> Seen:
     """Look at the latest result of each check; of each day, where the asset is one of days.
 
-    A result that is no more than a warning is not told, as it does not fail `orders check` either.
+    `told` are the keys of checks that are not over. A result that is no more than a warning is not told, as it does not
+    fail `orders check` either.
     """
     seen, graph, storage = Seen([], set(), set()), repository.asset_graph, instance.event_log_storage
     keys: list[AssetCheckKey] = []
@@ -46,16 +48,20 @@ def checks(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) ->
     for summary in storage.get_asset_check_summary_records(keys).values():
         record = summary.last_completed_check_execution_record
         if record is not None and record.evaluation is not None:
-            _judge(seen, record.evaluation, str(record.id), None)
+            _judge(seen, record.evaluation, str(record.id), None, told)
     for key in of_days:
         # A later day that passes says nothing of an earlier one that failed.
         records = storage.get_asset_check_execution_history(key, limit=_EVALUATIONS_MAX)
         records = [each for each in records if isinstance(each.evaluation, dg.AssetCheckEvaluation)]
-        days = _partitions(instance, {each.run_id for each in records})
-        latest = {days.get(each.run_id): each for each in reversed(records)}
-        for day, record in latest.items():
-            if record.evaluation is not None:
-                _judge(seen, record.evaluation, str(record.id), day)
+        days = _days_of_runs(instance, {each.run_id for each in records})
+        judged, passed = set[Days | None](), list[Days]()
+        for each in records:  # the latest first
+            its = days.get(each.run_id)
+            if each.evaluation is None or its in judged or (its and any(later.cover(its) for later in passed)):
+                continue
+            judged.add(its)
+            if _judge(seen, each.evaluation, str(each.id), its, told) and its is not None:
+                passed.append(its)
     return seen
 
 
@@ -86,9 +92,9 @@ def runs(instance: dg.DagsterInstance, since_ms: int) -> Seen:
     after = max(datetime.fromtimestamp(since_ms / 1000, UTC), datetime.now(UTC) - SPAN)
     ended = RunsFilter(statuses=_ENDED, updated_after=after)
     records = instance.get_run_records(ended, limit=_RUNS_MAX, order_by="update_timestamp")
-    latest = {(_name(each.dagster_run), _partition(each)): each for each in reversed(records)}
-    for (job, partition), record in latest.items():
-        key, run = causes.run_key(job, partition), record.dagster_run
+    latest = {(_name(each.dagster_run), days_of(each.dagster_run)): each.dagster_run for each in reversed(records)}
+    for (job, days), run in latest.items():
+        key = causes.run_key(job, days)
         if run.status == DagsterRunStatus.SUCCESS:
             seen.over.add(key)
             continue
@@ -96,14 +102,14 @@ def runs(instance: dg.DagsterInstance, since_ms: int) -> Seen:
             seen.known.add(key)
         text = why(instance, run.run_id)
         if text is not None:
-            seen.present.append(causes.run_failed(job, partition, text, run.run_id))
+            seen.present.append(causes.run_failed(job, days, text, run.run_id))
     return seen
 
 
-def failing_run(instance: dg.DagsterInstance, job: str, partition: str | None) -> dg.DagsterRun | None:
-    """Return the latest ended run of a job, for a partition, if it failed."""
-    tags = {} if partition is None else {PARTITION_TAG: partition}
-    ended = RunsFilter(job_name=job, statuses=_ENDED, tags=tags)
+def failing_run(instance: dg.DagsterInstance, like: dg.DagsterRun) -> dg.DagsterRun | None:
+    """Return the latest ended run of the same job, for the same days, if it failed."""
+    tags = {name: like.tags[name] for name in (_DAY_TAG, _FIRST_DAY_TAG, _LAST_DAY_TAG) if name in like.tags}
+    ended = RunsFilter(job_name=like.job_name, statuses=_ENDED, tags=tags)
     for record in instance.get_run_records(ended, limit=1, order_by="update_timestamp"):
         if record.dagster_run.status == DagsterRunStatus.FAILURE:
             return record.dagster_run
@@ -145,13 +151,29 @@ def _words(chain: Sequence[tuple[str, str]]) -> str | None:
     return f"An unexpected {foreign[0] if foreign else 'error'}; the run's log has the rest."
 
 
-def _judge(seen: Seen, evaluation: dg.AssetCheckEvaluation, evidence: str, day: str | None) -> None:
+def _judge(
+    seen: Seen, evaluation: dg.AssetCheckEvaluation, evidence: str, days: Days | None, told: Collection[str]
+) -> bool:
+    """Add what a result means, and say whether it is a good one: it ends what was told of the days that it is about."""
     asset, name = evaluation.asset_key.to_user_string(), evaluation.check_name
-    if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
-        seen.over.add(causes.check_key(asset, name, day))
-    else:
+    if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
         text = evaluation.description or "It says no more."
-        seen.present.append(causes.check_failed(asset, name, day, text, evidence))
+        seen.present.append(causes.check_failed(asset, name, days, text, evidence))
+        return False
+    seen.over.update(key for key in told if causes.is_ended(key, asset, name, days))
+    return True
+
+
+def days_of(run: dg.DagsterRun) -> Days | None:
+    """Return the days that a run was about, or None."""
+    day = run.tags.get(_DAY_TAG)
+    first, last = run.tags.get(_FIRST_DAY_TAG, day), run.tags.get(_LAST_DAY_TAG, day)
+    return None if first is None or last is None else Days(first, last)
+
+
+def _days_of_runs(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, Days | None]:
+    records = instance.get_run_records(RunsFilter(run_ids=sorted(run_ids))) if run_ids else []
+    return {each.dagster_run.run_id: days_of(each.dagster_run) for each in records}
 
 
 def _name(run: dg.DagsterRun) -> str:
@@ -159,12 +181,3 @@ def _name(run: dg.DagsterRun) -> str:
     chosen = [key.to_user_string() for key in run.asset_selection or ()]
     chosen += [f"{key.asset_key.to_user_string()}:{key.name}" for key in run.asset_check_selection or ()]
     return " and ".join(sorted(chosen)) if chosen and run.job_name.startswith("__") else run.job_name
-
-
-def _partitions(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, str | None]:
-    records = instance.get_run_records(RunsFilter(run_ids=sorted(run_ids))) if run_ids else []
-    return {each.dagster_run.run_id: _partition(each) for each in records}
-
-
-def _partition(record: dg.RunRecord) -> str | None:
-    return record.dagster_run.tags.get(PARTITION_TAG)
