@@ -8,7 +8,6 @@ from orders_platform.local.home import prepare, write_atomically, writing
 from orders_platform.reports.making import Made
 from orders_platform.reports.render import html
 from orders_platform.reports.statement import Statement
-from orders_platform.reports.tables import breaks_csv, breaks_parquet
 
 PAGE = "statement.html"
 BREAKS = {"csv": "breaks.csv", "parquet": "breaks.parquet"}
@@ -55,6 +54,9 @@ def write_breaks(home: Path, statement: Statement) -> Mapping[str, Path]:
     Raises:
         StackError: the home can't be written.
     """
+    # Loaded where it is needed: every run that starts a matcher loads the code location, and Arrow costs a tenth of that.
+    from orders_platform.reports.tables import breaks_csv, breaks_parquet
+
     tables = {BREAKS["csv"]: breaks_csv(statement), BREAKS["parquet"]: breaks_parquet(statement)}
     return _write(home, statement.date, tables)
 
