@@ -135,7 +135,9 @@ def become_daemon() -> None:
     """
     home = Path(os.environ["ORDERS_HOME"])
     os.set_inheritable(take(home, DAEMON), True)
-    daemon = [sys.executable, "-m", "orders_platform.defs.daemon", "--workspace", str(_workspace(home))]
+    # It would tell of each tick otherwise, 10 MB a day; ticks are kept in Dagster.
+    told = ("--log-level", "warning")
+    daemon = [sys.executable, "-m", "orders_platform.defs.daemon", *told, "--workspace", str(_workspace(home))]
     os.execv(sys.executable, daemon)  # noqa: S606  no shell is the point
 
 

@@ -63,6 +63,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     stall_after_ms: int = 60_000
     grace_ms: int = 120_000
     """What a new driver gets until its first batch: session, JIT and the first fetch take their time."""
+    grace_doublings: int = 3
+    """Each start that was cut short by it gives the next one twice as long: on a machine that is busy with other things
+    no start would ever come to its first batch."""
     drain_ms: int = 120_000
     """How long a batch may take to finish before a stop no longer waits for it. Safe: writes are idempotent."""
 
@@ -184,7 +187,10 @@ def decide(
         return _when_unwanted(observed, now_ms, policy)
     if observed.driver is None:
         return _when_down(observed, desired, history, now_ms, policy)
-    return _outdated(observed, observed.driver, desired, history) or _when_up(observed, observed.driver, now_ms, policy)
+    grace_ms = policy.grace_ms << min(_cut_short(observed.driver, history), policy.grace_doublings)
+    return _outdated(observed, observed.driver, desired, history) or _when_up(
+        observed, observed.driver, grace_ms, now_ms, policy
+    )
 
 
 def _when_unwanted(observed: Observed, now_ms: int, policy: Policy) -> Action:
@@ -235,10 +241,22 @@ def _outdated(observed: Observed, driver: Driver, desired: Desired, history: tup
     return None
 
 
-def _when_up(observed: Observed, driver: Driver, now_ms: int, policy: Policy) -> Action:
+def _cut_short(driver: Driver, history: tuple[Life, ...]) -> int:
+    """Return how many starts right before this one were ended because no batch came."""
+    count = 0
+    for life in reversed(history):
+        if life.epoch >= driver.epoch:
+            continue
+        if life.end != STALLED or life.committed:
+            break
+        count += 1
+    return count
+
+
+def _when_up(observed: Observed, driver: Driver, grace_ms: int, now_ms: int, policy: Policy) -> Action:
     if observed.unreachable or observed.events_behind is None:
         return _look_again(now_ms, f"{_and(observed.unreachable) or 'Kafka'} can't be reached.", policy)
-    if not observed.committed and now_ms - driver.started_ms < policy.grace_ms:
+    if not observed.committed and now_ms - driver.started_ms < grace_ms:
         return _look_again(now_ms, "It is starting.", policy)
     if observed.events_behind <= 0:
         return _look_again(now_ms, "It has committed everything there is.", policy)

@@ -17,6 +17,7 @@ from orders_platform.store.schema import migrate
 from orders_platform.supervision.backends.local import REPOSITORY
 from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.defs.real_dagster import LOCATION, WITHIN_S, RealDagster
+from orders_platform_tests.defs.ticking import small_definitions
 from orders_platform_tests.supervision.conftest import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
@@ -108,6 +109,16 @@ def die_alone(daemon: subprocess.Popen[bytes]) -> None:
     daemon.wait(30)
 
 
+def take_every_place(dagster: RealDagster) -> None:
+    """Leave no place among Dagster's runs for any that waits in its queue."""
+    job = small_definitions().resolve_job_def("restart_matcher")
+    with dagster.instance() as instance:
+        limit = instance.get_concurrency_config().run_queue_config
+        assert limit is not None
+        for _ in range(limit.max_concurrent_runs):
+            instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+
+
 def test_the_daemon_may_be_killed_before_while_and_after_a_run(
     home: Platform, make: Callable[[str], RealDagster]
 ) -> None:
@@ -190,13 +201,14 @@ def test_a_code_server_that_is_killed_and_a_tick_that_times_out_hold_nothing_up_
     assert len(records.read_starts(home.store)) == 3
 
 
-def test_a_clock_that_is_moved_by_five_minutes_holds_nothing_up(
+def test_a_clock_that_is_moved_by_five_minutes_and_a_queue_that_is_full_hold_nothing_up(
     home: Platform, make: Callable[[str], RealDagster], tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(MOVED_CLOCK)
     moved = tmp_path / "moved"
     moved.write_text("0")
     dagster = make("dagster")
+    take_every_place(dagster)
     path = os.pathsep.join((str(tmp_path), str(REPOSITORY)))
     daemon = dagster.start(PYTHONPATH=path, MOVED_BY=str(moved))
     dagster.until(home.committed)

@@ -270,6 +270,25 @@ def test_what_replaces_a_healthy_matcher(seen: dict, desired: dict, reason: str)
     assert isinstance(decide(again, Desired(**desired), (started, after), NOW_MS), Wait)
 
 
+@pytest.mark.parametrize(("cut_short", "grace_s"), [(0, 120), (1, 240), (2, 480), (3, 960), (9, 960)])
+def test_a_start_that_was_cut_short_gives_the_next_one_more_time(cut_short: int, grace_s: int) -> None:
+    before = (life(0, 0, 500.0, committed=True, end="stalled"),)
+    before += tuple(life(1 + index, 0, 130.0, end="stalled") for index in range(cut_short))
+    own = life(cut_short + 1, 0, None)
+    for age_s, action in ((grace_s - 1, "wait"), (grace_s + 1, "replace")):
+        since_ms = NOW_MS - age_s * 1000
+        seen = observed(
+            driver=Driver(100, since_ms, own.epoch, 1),
+            events_behind=1,
+            waiting_since_ms=since_ms,
+            silent_since_ms=NOW_MS,
+        )
+        assert word(decide(seen, Desired(), (*before, own), NOW_MS)) == action
+    worked = msgspec.structs.replace(before[-1], committed=True)
+    seen = msgspec.structs.replace(seen, driver=Driver(100, NOW_MS - 121_000, own.epoch, 1))
+    assert word(decide(seen, Desired(), (*before[:-1], worked, own), NOW_MS)) == "replace", "one that worked resets it"
+
+
 def test_a_driver_that_is_not_on_record_is_left_at_work() -> None:
     alive = observed(driver=Driver(100, NOW_MS - 5_000, 7, 1), events_behind=0, code_version="v2")
     assert isinstance(decide(alive, Desired(restart_token="new"), (life(0, NOW_MS, 5.0),), NOW_MS), Wait)
