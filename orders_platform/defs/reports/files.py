@@ -54,7 +54,7 @@ def write_breaks(home: Path, statement: Statement) -> Mapping[str, Path]:
     Raises:
         StackError: the home can't be written.
     """
-    # Loaded where it is needed: every run that starts a matcher loads the code location, and Arrow costs a tenth of that.
+    # Here, and not above: every run that starts a matcher loads the code location, and Arrow costs a tenth of that.
     from orders_platform.reports.tables import breaks_csv, breaks_parquet
 
     tables = {BREAKS["csv"]: breaks_csv(statement), BREAKS["parquet"]: breaks_parquet(statement)}
