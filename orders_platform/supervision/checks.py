@@ -25,6 +25,8 @@ from orders_platform.supervision.supervisor_lock import find_supervisor
 
 SAMPLE = 200
 """Orders of a look between others, and messages of each partition."""
+ASKED_SAMPLE = 2_000
+"""The same where somebody asks, who can wait for some seconds: all of a small shop."""
 LAG_MAX_MS = 60_000
 SWEEP_LATE_MAX_MS = 60_000
 ORPHAN_AGE_MAX_MS = 3_600_000

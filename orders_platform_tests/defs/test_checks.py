@@ -20,6 +20,7 @@ from orders_platform.streams.offsets import begin_offsets, end_offsets
 from orders_platform.streams.publish import Publisher
 from orders_platform.streams.read import read_range
 from orders_platform.supervision import checks, rounds
+from orders_platform.supervision.checks import ASKED_SAMPLE, SAMPLE
 from orders_platform.supervision.supervisor_lock import only_supervisor
 from orders_platform_tests.defs.conftest import SmallMatcher
 from orders_platform_tests.supervision.conftest import Platform
@@ -198,6 +199,15 @@ def test_without_a_service_checks_fail_and_say_so(
     found = outcome("lag")
     assert found.state == "failed"
     assert "Kafka" in found.text
+
+
+def test_whoever_asks_has_more_looked_at_than_the_sensor(matched: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    import orders_platform.defs.matching.checks as asked
+
+    monkeypatch.setattr(asked, "ASKED_SAMPLE", 2)
+    assert "figures of 2 orders" in outcome("figures_follow_from_events").text
+    assert "figures of 3 orders" in outcome("figures_follow_from_events", whole=True).text
+    assert SAMPLE < ASKED_SAMPLE
 
 
 def test_an_unknown_check_is_wrong_use() -> None:

@@ -6,9 +6,9 @@ import dagster as dg
 
 from orders_platform.defs.resources import MatcherResource
 from orders_platform.supervision.checks import (
+    ASKED_SAMPLE,
     COLLECTION,
     NOTHING_EXPIRED,
-    SAMPLE,
     Check,
     Result,
     answer,
@@ -34,7 +34,7 @@ def checks_of(asset: str) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(name=f"{asset}_checks", specs=specs, can_subset=True)
     def asked(context: dg.AssetCheckExecutionContext, matcher: MatcherResource) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        sample = None if context.run.tags.get(WHOLE) == "true" else SAMPLE
+        sample = None if context.run.tags.get(WHOLE) == "true" else ASKED_SAMPLE
         with matcher.subject(sample) as subject:
             for check in checks:
                 if check.name in selected:
