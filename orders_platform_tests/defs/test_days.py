@@ -22,6 +22,7 @@ from orders_platform.definitions import defs
 from orders_platform.defs.reports.assets import DEADLINE_CRON, SINCE_MIDNIGHT
 from orders_platform.defs.reports.days import FIRST_DAY, business_days, days_of
 from orders_platform.defs.reports.files import folder, found
+from orders_platform.defs.resources import RESOURCES
 from orders_platform.defs.webserver import with_statements
 
 # Changes at 2, at midnight (Havana both ways; Beirut and Cairo forward), by half an hour, and none at all.
@@ -50,23 +51,25 @@ def test_a_partition_is_the_statements_day(zone: str) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 def test_each_day_is_closed_once_and_after_it_has_ended(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDERS_REPORTS__TIME_ZONE", zone)
-    loaded = defs()
-    (schedule,) = loaded.get_repository_def().schedule_defs
+    # What was missed is another test's, which has a MongoDB.
+    monkeypatch.setattr("orders_platform.defs.reports.jobs._last_closed", lambda _: None)
+    repository = defs().get_repository_def()
+    schedule = repository.schedule_defs[0]
     began = datetime(2026, 1, 1, tzinfo=ZoneInfo(zone))
-    ticks = schedule_execution_time_iterator(began.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
-    requested = []
-    for tick in islice(ticks, 366):
-        with dg.build_schedule_context(scheduled_execution_time=tick, repository_def=loaded.get_repository_def()) as at:
-            (request,) = schedule.evaluate_tick(at).run_requests or []
-        assert request.partition_key is not None
+    cron = schedule.cron_schedule, schedule.execution_timezone
+    ticks = list(islice(schedule_execution_time_iterator(began.timestamp(), *cron), 366))
+    assert [tick.date() for tick in ticks] == [date(2026, 1, 1) + timedelta(number) for number in range(366)]
+    near = [at for at in range(1, 365) if ticks[at - 1].utcoffset() != ticks[at + 1].utcoffset()]
+    for tick in [ticks[0], *(ticks[at] for at in near), ticks[-1]]:
+        given = {"matcher": RESOURCES["matcher"]}
+        with dg.build_schedule_context(
+            scheduled_execution_time=tick, repository_def=repository, resources=given
+        ) as context:
+            (request,) = schedule.evaluate_tick(context).run_requests or []
+        assert request.partition_key == (tick.date() - timedelta(days=1)).isoformat()
         (day,) = days_of([request.partition_key], zone, zone)
-        after_ms = tick.timestamp() * 1000 - day.end_ms
-        # Where midnight comes twice, ten past comes twice: the later one is an hour on.
-        assert 0 < after_ms <= 70 * 60_000, request.partition_key
-        requested.append(request)
-    days = [date.fromisoformat(str(request.partition_key)) for request in requested]
-    assert days == [date(2025, 12, 31) + timedelta(number) for number in range(366)]
-    assert len({request.run_key for request in requested}) == 366
+        # Where midnight comes twice, so does ten past: the later one is an hour on.
+        assert 0 < tick.timestamp() * 1000 - day.end_ms <= 70 * 60_000, request.partition_key
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orders_platform.cli.main import cli
 from orders_platform.definitions import defs
 from orders_platform.defs.reports import assets
 from orders_platform.defs.reports.days import business_days, days_of
+from orders_platform.defs.resources import RESOURCES
 from orders_platform.defs.run_checks import run_checks
 from orders_platform.errors import OrdersError
 from orders_platform.matching import Rules
@@ -270,6 +272,31 @@ def test_what_is_not_matched_yet_is_waited_for_a_few_times(office: Office, monke
     reading.join()
     assert second.success
     assert shown(second, "daily_statement")[today]["revision"] == 2
+
+
+def requested(office: Office, tick: str) -> list[str]:
+    """Return the days that the schedule asks for at ten past midnight of a date."""
+    repository = defs().get_repository_def()
+    at = datetime.fromisoformat(f"{tick}T00:10:00+00:00")
+    given = {"matcher": RESOURCES["matcher"]}
+    with dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository, resources=given) as context:
+        found = repository.schedule_defs[0].evaluate_tick(context).run_requests or []
+    assert len({request.run_key for request in found}) == len(found)
+    return [str(request.partition_key) for request in found]
+
+
+def test_days_that_nobody_closed_are_made_up_for(office: Office) -> None:
+    office.deliver({"a": bought("a", OPENING_MS)})
+    assert requested(office, WEDNESDAY) == [TUESDAY], "nothing was ever closed"
+    office.run(MONDAY)
+    assert requested(office, TUESDAY) == [MONDAY], "what came late may be in it now"
+    assert requested(office, "2026-01-09") == [TUESDAY, WEDNESDAY, "2026-01-08"]
+    assert requested(office, "2026-02-20") == ["2026-02-19"]
+    office.run(TUESDAY)
+    office.store.statements.update_one({"_id": f"{TUESDAY}:1"}, {"$set": {"verdict": "incomplete"}})
+    assert requested(office, "2026-01-08") == [TUESDAY, WEDNESDAY]
+    office.store.statements.update_one({"_id": f"{TUESDAY}:1"}, {"$set": {"verdict": "clean", "provisional": True}})
+    assert requested(office, "2026-01-08") == [TUESDAY, WEDNESDAY]
 
 
 def test_other_settings_need_the_job_that_says_so(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from orders_platform.reports.money import money
 from orders_platform.reports.revisions import content_sha256
 from orders_platform.reports.statement import Break, Statement
 from orders_platform.reports.summary import markdown
-from orders_platform.reports.words import LINE_NAMES
+from orders_platform.reports.words import LINE_NAMES, at_risk, at_risk_by_currency
 
 LARGEST = 20
 Shown = dict[str, dg.MetadataValue]
@@ -45,7 +45,7 @@ def statement_metadata(made: Made, page: Path) -> Shown:
         "breaks_open": dg.MetadataValue.int(len(there)),
         "breaks_resolved": dg.MetadataValue.int(len(s.breaks.resolved)),
     }
-    shown |= _at_risk(there)
+    shown |= _at_risk(s, there)
     shown |= {
         "summary": dg.MetadataValue.md(markdown(s, made.changes)),
         "file": dg.MetadataValue.path(page),
@@ -63,7 +63,7 @@ def breaks_metadata(statement: Statement, files: Mapping[str, Path]) -> Shown:
         "resolved": dg.MetadataValue.int(len(statement.breaks.resolved)),
         "oldest_days": dg.MetadataValue.int(max((each.age_days for each in there), default=0)),
     }
-    shown |= _at_risk(there)
+    shown |= _at_risk(statement, there)
     if there:
         shown |= {"by_kind": _by_kind(statement, there), "largest": _largest(there)}
     for name, path in files.items():
@@ -88,7 +88,7 @@ def _by_kind(statement: Statement, there: list[Break]) -> dg.MetadataValue:
     records = []
     for kind in sorted(open_):
         its = [each for each in there if each.kind == kind]
-        sums = "; ".join(money(amount, code, code=True) for code, amount in _sums(its).items())
+        sums = "; ".join(at_risk(its)) or "-"
         oldest = max(each.age_days for each in its)
         records.append(
             dg.TableRecord({"kind": kind, "open": open_[kind], "new": new[kind], "oldest": oldest, "at risk": sums})
@@ -117,19 +117,13 @@ def _largest(there: list[Break]) -> dg.MetadataValue:
     return _table(records, ["id", "at risk", "since", "days"])
 
 
-def _at_risk(there: Iterable[Break]) -> Shown:
-    return {f"at_risk_{code}_minor": dg.MetadataValue.int(amount) for code, amount in _sums(there).items()}
-
-
-def _sums(there: Iterable[Break]) -> dict[str, int]:
-    """Return the minor units at risk by currency."""
-    sums: Counter[str] = Counter()
-    for each in there:
-        if each.currency is not None:
-            sums[each.currency] += each.at_risk_minor
-        for currency, amount_minor in each.foreign_minor.items():
-            sums[currency] += abs(amount_minor)
-    return dict(sorted(sums.items()))
+def _at_risk(statement: Statement, there: Iterable[Break]) -> Shown:
+    """Return the minor units at risk in each currency that the statement has, so that a plot also shows none."""
+    sums = at_risk_by_currency(there)
+    return {
+        f"at_risk_{code}_minor": dg.MetadataValue.int(sums[code])
+        for code in sorted(sums.keys() | statement.currencies.keys())
+    }
 
 
 def _table(records: list[dg.TableRecord], names: Iterable[str]) -> dg.MetadataValue:
