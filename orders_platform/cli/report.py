@@ -56,6 +56,8 @@ def report(
     else:
         output.result(markdown(made.statement, made.changes).rstrip("\n"))
         output.say(f"Kept as revision {made.statement.revision}." if made.is_new else "Nothing new: kept before.")
+        if made.counted_anew:
+            output.say(f"All orders were counted: {made.counted_anew}.")
     if made.statement.verdict == INCOMPLETE:
         ctx.exit(PROBLEM)
 

@@ -34,7 +34,8 @@ class NotCountedError(Exception):
 
 
 class Yesterday(NamedTuple):
-    """What the day before left: its carry, and its statement, which was read after the carry, so it is no older."""
+    """What the day before left: its carry, and its statement, if it is as it was kept. That was read after the carry,
+    so it knows all that was counted there."""
 
     carry: Carry | None
     statement: Statement | None
@@ -62,8 +63,10 @@ def why_anew(yesterday: Yesterday, of: Day, rules: Rules, present: Present, *, f
     carry, before = yesterday
     settings = msgspec.to_builtins(rules)
     reasons = [(force, "it was asked for")]
-    if carry is None or before is None:
+    if carry is None:
         reasons.append((True, "the day before left nothing to build upon"))
+    elif before is None:
+        reasons.append((True, "the statement of the day before is gone or altered"))
     else:
         as_it_was = carry.edge_ms == of.start_ms and carry.time_zone == before.time_zone == of.time_zone
         reasons += [

@@ -16,7 +16,6 @@ from orders_platform.reports.statement import Offsets, Statement, as_json
 from orders_platform.store import breaks, carries, day, statements
 from orders_platform.store.client import Store
 from orders_platform.store.day import Reading, StoredOrder
-from orders_platform.store.lease import server_time_ms
 from orders_platform.streams.offsets import offsets_for_time
 from orders_platform.times import format_ms
 
@@ -61,7 +60,7 @@ def make_day(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool
     # Asked before anything is read: what the broker receives afterwards is not missing yet.
     ends = offsets_for_time(broker.bootstrap_servers, broker.client, broker.topics, of.end_ms)
     yesterday = _yesterday(store, of)
-    read_at_ms = server_time_ms(store)
+    read_at_ms = day.time_of_reading_ms(store)
     provisional = read_at_ms < of.end_ms
     with day.reading(store) as reading:
         counted = count(store, reading, of, rules, yesterday, provisional=provisional, force=force)
@@ -109,7 +108,9 @@ def _yesterday(store: Store, of: Day) -> Yesterday:
     date = date_at(of.start_ms - 1, of.time_zone).isoformat()
     # In this order: the statement must know all that was counted in the carry.
     carry = carries.of_day(store, date)
-    kept = None if carry is None else statements.latest(store, date)
+    if carry is None or statements.altered(store, [date]):
+        return Yesterday(carry, None)
+    kept = statements.latest(store, date)
     return Yesterday(carry, None if kept is None else msgspec.convert(kept.statement, Statement))
 
 

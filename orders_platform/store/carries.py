@@ -4,13 +4,16 @@ A carry says nothing that the stored orders do not say, so losing one costs a pa
 single document, written after its day's statement was kept: there is no half of it.
 """
 
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
+from orders_platform.store import documents
 from orders_platform.store.client import Store
 from orders_platform.store.failures import translated
 
@@ -38,7 +41,7 @@ class Carry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_day(store: Store, date: str) -> Carry | None:
-    """Return what a day's statement left, or None.
+    """Return what a day's statement left, or None; also where somebody has changed it.
 
     Raises:
         StoreError: MongoDB could not be reached.
@@ -47,19 +50,11 @@ def of_day(store: Store, date: str) -> Carry | None:
         found = store.carries.find_one({"_id": date})
     if found is None:
         return None
-    return Carry(
-        date=date,
-        edge_ms=int(found["edge"]),
-        time_zone=found["time_zone"],
-        settings=_ints(found["settings"]),
-        before_ms=int(found["before"]),
-        as_of_ms=int(found["as_of"]),
-        collection=bytes(found["collection"]),
-        offsets={topic: _ints(its) for topic, its in found["offsets"].items()},
-        orders_by_status=_ints(found["orders_by_status"]),
-        orders_by_currency=_ints(found["orders_by_currency"]),
-        position_minor=_ints(found["position_minor"]),
-    )
+    try:
+        carry = _carry(date, found)
+        return carry if found["sha256"] == _digest(carry) else None
+    except documents.UNREADABLE:
+        return None
 
 
 def keep(store: Store, carry: Carry) -> None:
@@ -79,6 +74,7 @@ def keep(store: Store, carry: Carry) -> None:
         "orders_by_status": _longs(carry.orders_by_status),
         "orders_by_currency": _longs(carry.orders_by_currency),
         "position_minor": _longs(carry.position_minor),
+        "sha256": _digest(carry),
     }
     with translated(writing=True):
         store.carries.replace_one({"_id": carry.date}, document, upsert=True)
@@ -93,6 +89,26 @@ def collection_of_orders(store: Store) -> bytes:
     with translated():
         found = next(iter(store.database.list_collections(filter={"name": store.orders.name})))
     return bytes(found["info"]["uuid"])
+
+
+def _carry(date: str, found: Mapping[str, Any]) -> Carry:
+    return Carry(
+        date=date,
+        edge_ms=int(found["edge"]),
+        time_zone=found["time_zone"],
+        settings=_ints(found["settings"]),
+        before_ms=int(found["before"]),
+        as_of_ms=int(found["as_of"]),
+        collection=bytes(found["collection"]),
+        offsets={topic: _ints(its) for topic, its in found["offsets"].items()},
+        orders_by_status=_ints(found["orders_by_status"]),
+        orders_by_currency=_ints(found["orders_by_currency"]),
+        position_minor=_ints(found["position_minor"]),
+    )
+
+
+def _digest(carry: Carry) -> str:
+    return hashlib.sha256(msgspec.json.encode(carry, order="sorted")).hexdigest()
 
 
 def _ints(amounts: Mapping[str, int]) -> dict[str, int]:

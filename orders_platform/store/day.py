@@ -15,7 +15,7 @@ late: `touching`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING
@@ -201,6 +201,20 @@ class Reading:
                     self.unreadable.append(str(found["_id"]))
                 else:
                     yield order
+
+
+def time_of_reading_ms(store: Store) -> int:
+    """Return MongoDB's clock (UTC ms), before anything is read. It is written, too, which brings the cluster time up to
+    it: nothing that is merged from now on says that it was merged in an earlier second.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    with translated(writing=True):
+        found = store.matcher.find_one_and_update(
+            {"_id": "reading"}, [{"$set": {"at": "$$NOW"}}], upsert=True, return_document=True
+        )
+    return int(cast("dict[str, Any]", found)["at"])
 
 
 @contextmanager

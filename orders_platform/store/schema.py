@@ -166,6 +166,7 @@ _CARRY = _whole(
         "orders_by_status": {"bsonType": "object"},
         "orders_by_currency": {"bsonType": "object"},
         "position_minor": {"bsonType": "object"},
+        "sha256": _TEXT,
     }
 )
 VALIDATORS = {

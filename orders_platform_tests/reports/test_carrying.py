@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
@@ -288,7 +289,32 @@ def _another_kafka(world: World) -> None:
 
 
 def _clock_back(world: World) -> None:
-    world.store.carries.update_one({}, {"$set": {"as_of": DatetimeMS(WEDNESDAY_MS + DAY_MS)}})
+    carry = carries.of_day(world.store, "2026-01-05")
+    assert carry is not None
+    carries.keep(world.store, msgspec.structs.replace(carry, as_of_ms=WEDNESDAY_MS + DAY_MS))
+
+
+def _change_carry(world: World) -> None:
+    world.store.carries.update_one({}, {"$set": {"position_minor.EUR": Int64(1)}})
+
+
+def _damage_carry(world: World) -> None:
+    damaged = [{"$set": {"position_minor": 7}}]
+    world.store.database.command(
+        {"update": "carries", "updates": [{"q": {}, "u": damaged}], "bypassDocumentValidation": True}
+    )
+
+
+def _lose_statement(world: World) -> None:
+    world.store.statements.delete_many({})
+
+
+def _change_breaks(world: World) -> None:
+    world.store.statement_breaks.update_one({}, {"$set": {"breaks.0.at_risk_minor": Int64(1)}})
+
+
+def _lose_breaks(world: World) -> None:
+    world.store.statement_breaks.delete_many({})
 
 
 @pytest.mark.parametrize(
@@ -299,6 +325,11 @@ def _clock_back(world: World) -> None:
         (_begin_anew, "the collection of orders is another"),
         (_another_kafka, "the topics are read from before where they were"),
         (_clock_back, "MongoDB's time went back"),
+        (_change_carry, "the day before left nothing to build upon"),
+        (_damage_carry, "the day before left nothing to build upon"),
+        (_lose_statement, "the statement of the day before is gone or altered"),
+        (_change_breaks, "the statement of the day before is gone or altered"),
+        (_lose_breaks, "the statement of the day before is gone or altered"),
     ],
 )
 def test_what_is_odd_is_counted_anew(world: World, happens: Callable[[World], None], reason: str) -> None:

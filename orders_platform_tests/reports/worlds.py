@@ -39,7 +39,7 @@ class World:
         self.most_events = 500
         monkeypatch.setattr(merge, "_cluster_time_ms", lambda session: self.now_ms)
         monkeypatch.setattr(day.Reading, "as_of_ms", lambda reading: self.now_ms)
-        monkeypatch.setattr(making, "server_time_ms", lambda store: self.now_ms)
+        monkeypatch.setattr(day, "time_of_reading_ms", lambda store: self.now_ms)
         monkeypatch.setattr(carrying, "SETTLING_MS", 3 * MINUTE_MS)
         self._monkeypatch = monkeypatch
         self.begin()
