@@ -27,7 +27,7 @@ from rich.table import Table
 
 from orders_platform.local import broker, mongod
 from orders_platform.matching import Rules
-from orders_platform.reports import making
+from orders_platform.reports import carrying, making
 from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform_tests.e2e.month_course import Course
@@ -45,7 +45,10 @@ def run(store: Store, servers: str, shop: Shop, advance: Callable[[], object]) -
     """Live through one shop's days and return what was seen, with every difference."""
     begun_s = time.monotonic()
     course = Course(store, servers, shop, advance)
-    with mock.patch.object(making, "_TOUCHED_MARGIN_MS", MARGIN_MS):
+    with (
+        mock.patch.object(making, "_TOUCHED_MARGIN_MS", MARGIN_MS),
+        mock.patch.object(carrying, "SETTLING_MS", MARGIN_MS),
+    ):
         course.run()
     told = [kept.told for kept in course.kept.values()]
     return {
