@@ -23,6 +23,8 @@ from orders_platform.store.merge import Arrival, Change
 from orders_platform_tests import oracle, statement_oracle
 from orders_platform_tests.reports import shops
 from orders_platform_tests.reports.shops import DAY_MS, HOUR_MS, event_of
+from orders_platform_tests.reports.test_making import bought
+from orders_platform_tests.reports.test_making import content as told_content
 
 MINUTE_MS = 60_000
 TOPIC = "payments"
@@ -179,3 +181,27 @@ def live(
             except making.OrdersError:  # kept by other rules before: only a forced one replaces it
                 ways.append(world.made(made, zone, chosen, force=True).counted_anew)
     return ways
+
+
+MONDAY, TUESDAY, WEDNESDAY = (date(2026, 1, day) for day in (5, 6, 7))
+MONDAY_MS, TUESDAY_MS, WEDNESDAY_MS = (day_of(each, "UTC").start_ms for each in (MONDAY, TUESDAY, WEDNESDAY))
+
+
+def payment(order_id: str, at_ms: int, amount: int = 100) -> oracle.Content:
+    fields = {"amount_minor": amount, "currency": "EUR", "payment_id": f"{order_id}-{at_ms}"}
+    return told_content("payment_captured", order_id, at_ms, **fields)
+
+
+def on_monday(world: World, orders: int = 6) -> None:
+    """Let a third of some orders of Monday be paid, another be half paid, and make the day."""
+    for number in range(orders):
+        world.now_ms = MONDAY_MS + number * MINUTE_MS
+        world.arrive(bought(f"o-{number}", world.now_ms, paid=[100, None, 50][number % 3]))
+    world.now_ms = TUESDAY_MS + HOUR_MS
+    assert world.made(MONDAY, "UTC").counted_anew == "the day before left nothing to build upon"
+
+
+def on_tuesday(world: World) -> Made:
+    """Make Tuesday on the day after."""
+    world.now_ms = WEDNESDAY_MS + HOUR_MS
+    return world.made(TUESDAY, "UTC")
