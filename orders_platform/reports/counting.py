@@ -106,7 +106,8 @@ def _carry_on(
         carrying.check(order, carry)
         carried.add(order, opening, closing)
         read.add(order.document.order_id)
-    if not carried.rest.is_sound():
+    # What somebody changed was counted as it was before.
+    if tally.has_suspects() or reading.unreadable or not carried.rest.is_sound():
         raise NotCountedError
     tally.add_unmoved(carried.rest)
     for each in (*before.breaks.new, *before.breaks.persisting):

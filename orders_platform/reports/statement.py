@@ -118,6 +118,10 @@ class Tally:
         """Name an order whose stored document contradicts itself: the statement can't be complete."""
         self._suspects.add(order_id)
 
+    def has_suspects(self) -> bool:
+        """Return whether an order was named whose document contradicts itself."""
+        return bool(self._suspects)
+
     def statement(
         self, *, provisional: bool, offsets: Offsets, unread: Offsets, dead_letters: Mapping[str, int]
     ) -> Statement:

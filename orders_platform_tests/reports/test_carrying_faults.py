@@ -91,20 +91,34 @@ def test_two_makers_at_once_leave_what_is_right(world: World) -> None:
         assert (world.made(when, "UTC").counted_anew == "") == (when != MONDAY)
 
 
-def test_a_tampered_order_of_the_day_is_named_and_nothing_built_upon_it(world: World) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"captured_minor": Int64(99)},
+        {"events.0.amount_minor": Int64(90)},
+        {"events.1.currency": "USD"},
+        {"events.0.amount_minor": "much"},
+    ],
+)
+def test_a_tampered_order_of_the_day_is_named_and_nothing_built_upon_it(world: World, change: dict[str, Any]) -> None:
     on_monday(world)
     world.now_ms = TUESDAY_MS + 2 * HOUR_MS
     world.arrive([payment("o-1", world.now_ms)])
-    world.store.orders.update_one({"_id": "o-1"}, {"$set": {"captured_minor": Int64(99)}})
+    right = world.store.orders.find_one({"_id": "o-1"})
+    assert right is not None
+    world.store.orders.update_one({"_id": "o-1"}, {"$set": change})
     world.now_ms = WEDNESDAY_MS + HOUR_MS
     world.has_read()
     told = make_day(world.store, world.broker, day_of(TUESDAY, "UTC"), Rules())
-    assert (told.counted_anew, told.statement.verdict, told.statement.coverage.suspects) == ("", "incomplete", ["o-1"])
+    assert told.counted_anew == "the orders contradict what the day before left"
+    assert (told.statement.verdict, told.statement.coverage.suspects) == ("incomplete", ["o-1"])
+    forced = make_day(world.store, world.broker, day_of(TUESDAY, "UTC"), Rules(), force=True)
+    assert not forced.is_new
     world.now_ms += DAY_MS
     told = make_day(world.store, world.broker, day_of(WEDNESDAY, "UTC"), Rules())
     assert told.counted_anew == "the day before left nothing to build upon"
     assert told.statement.coverage.suspects == ["o-1"]
-    world.store.orders.update_one({"_id": "o-1"}, {"$set": {"captured_minor": Int64(100)}})
+    world.store.orders.replace_one({"_id": "o-1"}, right, bypass_document_validation=True)
     for when in (WEDNESDAY, WEDNESDAY + timedelta(1)):
         world.now_ms += DAY_MS
         world.made(when, "UTC")
