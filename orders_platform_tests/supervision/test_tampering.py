@@ -15,7 +15,6 @@ from bson.int64 import Int64
 from orders_platform.matcher.bucket import Messages, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.matching import Rules, fold
-from orders_platform.reports import carrying
 from orders_platform.reports.days import day_of
 from orders_platform.reports.making import Broker, make_day
 from orders_platform.settings import Settings
@@ -261,8 +260,6 @@ def test_whatever_is_changed_is_named(
     shop: Settings, store: Store, ask: Callable[[], dict[str, checks.Result]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "NAMED_MAX", 10_000)
-    # As in a large shop: what was merged a moment ago is not folded just because it was.
-    monkeypatch.setattr(carrying, "_LATE_LEAST", 0)
     assert suspects(shop, store) == []
     assert all(result.passed for result in ask().values())
     changed = {(place, name) for place in PLACES for name in TAMPERINGS if tamper(store, place, name)}
