@@ -29,7 +29,11 @@ _ANSWER_S = 20.0  # MongoDB may take six times as long to add up a large collect
 @click.argument("when", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]))
 @click.option("--json", "as_json", is_flag=True, help="Print the statement as one JSON document.")
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to print there.")
-@click.option("--force", is_flag=True, help="Make a revision although the kept one was made with other settings.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Count all orders, and make a revision although the kept one was made with other settings.",
+)
 @click.pass_context
 @pass_settings
 def report(
@@ -56,6 +60,8 @@ def report(
     else:
         output.result(markdown(made.statement, made.changes).rstrip("\n"))
         output.say(f"Kept as revision {made.statement.revision}." if made.is_new else "Nothing new: kept before.")
+        if made.counted_anew:
+            output.say(f"All orders were counted: {made.counted_anew}.")
     if made.statement.verdict == INCOMPLETE:
         ctx.exit(PROBLEM)
 

@@ -1,41 +1,26 @@
 """Makes a day's statement from what is stored and from how far the topics are read, and keeps it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 
 from orders_platform.errors import OrdersError
-from orders_platform.events import Event
-from orders_platform.matching import Document, Rules, fold
-from orders_platform.matching.any_rules import is_some_verdict
-from orders_platform.reports.days import Day
+from orders_platform.matching import Rules
+from orders_platform.reports.carrying import Yesterday
+from orders_platform.reports.counting import Counted, count
+from orders_platform.reports.days import Day, date_at
 from orders_platform.reports.revisions import Changes, LateEvent, changes, revise
-from orders_platform.reports.standing import Told
-from orders_platform.reports.statement import Offsets, Quiet, Statement, Tally, as_json
-from orders_platform.store import breaks, day, statements
+from orders_platform.reports.statement import Offsets, Statement, as_json
+from orders_platform.store import breaks, carries, day, statements
 from orders_platform.store.client import Store
 from orders_platform.store.day import Reading, StoredOrder
-from orders_platform.store.documents import UNREADABLE, judgement
-from orders_platform.store.lease import server_time_ms
 from orders_platform.streams.offsets import offsets_for_time
 from orders_platform.times import format_ms
 
 # How far the clock of a writer may be from MongoDB's, and how long a merge may take, when late events are looked for.
 _TOUCHED_MARGIN_MS = 300_000
-_FIGURES = (
-    "currency",
-    "due_minor",
-    "captured_minor",
-    "refunded_minor",
-    "charged_back_minor",
-    "net_minor",
-    "cancelled_at_ms",
-    "event_count",
-    "customer_id",
-)
-"""What follows from the events alone: neither the clock nor the settings of matching can change it."""
 
 
 class Broker(msgspec.Struct, frozen=True):
@@ -47,17 +32,22 @@ class Broker(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A day's statement as it is kept, how it differs from the revision before, and whether it was kept just now."""
+    """A day's statement as it is kept, how it differs from the revision before, and whether it was kept just now.
+
+    `counted_anew` says why all orders were gone through; it is empty where what the day before left was built upon.
+    """
 
     statement: Statement
     changes: Changes | None
     is_new: bool
+    counted_anew: str = ""
 
 
 def make_day(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool = False) -> Made:
     """Make the statement of a day, and keep it if it says other than the kept one.
 
-    `force` makes a revision also where the kept one was made with other settings.
+    Builds upon what the statement of the day before left, if it can, and leaves the same to the next day. `force` makes
+    it from all orders, and a revision also where the kept one was made with other settings.
 
     Raises:
         OrdersError: the kept statement was made with other settings.
@@ -69,9 +59,12 @@ def make_day(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool
     _check_settings(before, of, rules, force=force)
     # Asked before anything is read: what the broker receives afterwards is not missing yet.
     ends = offsets_for_time(broker.bootstrap_servers, broker.client, broker.topics, of.end_ms)
-    read_at_ms = server_time_ms(store)
+    yesterday = _yesterday(store, of)
+    read_at_ms = day.time_of_reading_ms(store)
+    provisional = read_at_ms < of.end_ms
     with day.reading(store) as reading:
-        made = _statement(reading, of, rules, ends, provisional=read_at_ms < of.end_ms)
+        counted = count(store, reading, of, rules, yesterday, provisional=provisional, force=force)
+        made = _statement(reading, counted, of, ends, provisional=provisional)
         revised = revise(made, before)
         moved = None
         if revised is not None and kept is not None and before is not None:
@@ -81,9 +74,12 @@ def make_day(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool
         statements.keep(store, as_json(revised), read_at_ms, None if moved is None else msgspec.to_builtins(moved))
     elif kept is not None and kept.changes is not None:
         moved = msgspec.convert(kept.changes, Changes)
+    # Not before the statement is kept: the next day takes its breaks from there. What suspects add up to is not left.
+    if counted.left is not None and not made.coverage.suspects:
+        carries.keep(store, counted.left)
     current = revised or before or made
     _follow(store, current)
-    return Made(current, moved, revised is not None)
+    return Made(current, moved, revised is not None, counted.anew)
 
 
 def earlier_match_rates(store: Store, of: date, days: int) -> list[tuple[str, float | None]]:
@@ -108,47 +104,25 @@ def _check_settings(before: Statement | None, of: Day, rules: Rules, *, force: b
         )
 
 
+def _yesterday(store: Store, of: Day) -> Yesterday:
+    date = date_at(of.start_ms - 1, of.time_zone).isoformat()
+    # In this order: the statement must know all that was counted in the carry.
+    carry = carries.of_day(store, date)
+    if carry is None or statements.altered(store, [date]):
+        return Yesterday(carry, None)
+    kept = statements.latest(store, date)
+    return Yesterday(carry, None if kept is None else msgspec.convert(kept.statement, Statement))
+
+
 def _statement(
-    reading: Reading, of: Day, rules: Rules, ends: Mapping[str, Mapping[int, int]], *, provisional: bool
+    reading: Reading, counted: Counted, of: Day, ends: Mapping[str, Mapping[int, int]], *, provisional: bool
 ) -> Statement:
-    tally = Tally(of, rules)
-    quiet, odd = reading.settled(of.start_ms, rules.tolerance_minor)
-    for each in quiet:
-        tally.add_quiet(Quiet(*each))
-    for part in (reading.moving(of.start_ms, of.end_ms), reading.unsettled(of.start_ms), reading.named(odd)):
-        _add(tally, part, rules)
-    for order_id in reading.unreadable:
-        tally.suspect(order_id)
-    offsets = reading.offsets()
-    return tally.statement(
+    return counted.tally.statement(
         provisional=provisional,
-        offsets=offsets,
-        unread=_unread(offsets, ends),
+        offsets=counted.offsets,
+        unread=_unread(counted.offsets, ends),
         dead_letters=reading.dead_letters(of.start_ms, of.end_ms),
     )
-
-
-def _add(tally: Tally, orders: Iterable[StoredOrder], rules: Rules) -> None:
-    for order in orders:
-        events = [arrival.event for arrival in order.arrivals]
-        document = order.document
-        overflow = "overflow" in document.reasons
-        try:
-            contradicts = _contradicts(document, events, order.clock_ms, rules)
-        except UNREADABLE:
-            tally.suspect(document.order_id)
-            continue
-        tally.add(Told(document.order_id, events, overflow))
-        if contradicts:
-            tally.suspect(document.order_id)
-
-
-def _contradicts(stored: Document, events: Sequence[Event], clock_ms: int, rules: Rules) -> bool:
-    folded = fold(stored.order_id, events, clock_ms, rules, "overflow" in stored.reasons)
-    if any(getattr(stored, name) != getattr(folded, name) for name in _FIGURES):
-        return True
-    # Other settings of matching may have judged it, and the statement judges anew.
-    return judgement(stored) != judgement(folded) and not is_some_verdict(stored, events, clock_ms)
 
 
 def _unread(offsets: Offsets, ends: Mapping[str, Mapping[int, int]]) -> Offsets:

@@ -13,19 +13,10 @@ from orders_platform.reports.breaks import Break, breaks_at
 from orders_platform.reports.bridge import LINES, Bridge, lines_of
 from orders_platform.reports.days import Day, date_at
 from orders_platform.reports.standing import Standing, Told, standing
+from orders_platform.reports.totals import Totals
 
 INCOMPLETE, BREAKS, CLEAN = "incomplete", "breaks", "clean"
 Offsets = dict[str, dict[str, int]]
-
-
-class Quiet(msgspec.Struct, frozen=True):
-    """Orders that were the same, and without a break, all through the day: how many of one status and currency, and
-    what they come to."""
-
-    status: str
-    currency: str
-    orders: int
-    position_minor: int
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -90,12 +81,12 @@ class Tally:
         self._placed_minor: dict[str, list[int]] = {}
         self._delays_ms: list[int] = []
 
-    def add(self, order: Told) -> None:
-        """Add one order, whose events may lie anywhere in time."""
+    def add(self, order: Told) -> tuple[Standing | None, Standing | None]:
+        """Add one order, whose events may lie anywhere in time; return how it stands at both edges."""
         day = self._day
         closing = standing(order, day.end_ms, self._rules)
         if closing is None:
-            return
+            return None, None
         opening = self._opening_of(order, closing)
         today = [event for event in order.events if day.start_ms <= event.occurred_at_ms < day.end_ms]
         self._contents += map(canonical, today)
@@ -105,18 +96,31 @@ class Tally:
         self._add_to_bridge(order.order_id, opening, closing)
         self._add_placed(closing)
         self._add_breaks(order, opening, closing)
+        return opening, closing
 
-    def add_quiet(self, quiet: Quiet) -> None:
-        """Add orders that nothing happened to."""
-        bridge = self._bridges.setdefault(quiet.currency, Bridge())
-        bridge.opening_minor += quiet.position_minor
-        bridge.closing_minor += quiet.position_minor
-        self._opening[quiet.status] += quiet.orders
-        self._closing[quiet.status] += quiet.orders
+    def add_unmoved(self, totals: Totals) -> None:
+        """Add orders that nothing happened to: what they come to at both edges."""
+        for currency, orders in totals.orders_by_currency.items():
+            if orders:
+                bridge = self._bridges.setdefault(currency, Bridge())
+                bridge.opening_minor += totals.position_minor[currency]
+                bridge.closing_minor += totals.position_minor[currency]
+        for status, orders in totals.orders_by_status.items():
+            if orders:
+                self._opening[status] += orders
+                self._closing[status] += orders
+
+    def add_lasting(self, found: Break) -> None:
+        """Add a break of an order that nothing happened to, as the statement of an earlier day lists it."""
+        self._persisting.append(msgspec.structs.replace(found, age_days=(self._day.date - found.opened_on).days))
 
     def suspect(self, order_id: str) -> None:
         """Name an order whose stored document contradicts itself: the statement can't be complete."""
         self._suspects.add(order_id)
+
+    def has_suspects(self) -> bool:
+        """Return whether an order was named whose document contradicts itself."""
+        return bool(self._suspects)
 
     def statement(
         self, *, provisional: bool, offsets: Offsets, unread: Offsets, dead_letters: Mapping[str, int]

@@ -50,6 +50,7 @@ class Store:
         self.matcher: Collection[dict[str, Any]] = self.database["matcher"]
         self.breaks: Collection[dict[str, Any]] = self.database["breaks"]
         self.statements: Collection[dict[str, Any]] = self.database["statements"]
+        self.carries: Collection[dict[str, Any]] = self.database["carries"]
         self.statement_breaks: Collection[dict[str, Any]] = self.database["statement_breaks"]
 
     def session(self) -> ClientSession:

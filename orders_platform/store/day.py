@@ -8,12 +8,14 @@ Orders fall in four parts, and only three of them are brought here:
   agreeing redelivery, a charge-back, refunded overpayment, other rules of matching, a document somebody changed);
 - the quiet rest, settled before the day: MongoDB adds them up and sends totals.
 
-The last two take one pass of MongoDB over the orders, in which it adds up the events of each quiet one as well.
+The last two take one pass of MongoDB over the orders, in which it adds up the events of each quiet one as well. Where
+the totals of the day before are known, all that is read instead are the orders of the day, and those whose events came
+late: `touching`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING
@@ -26,20 +28,24 @@ from orders_platform.store import documents
 from orders_platform.store.client import FAST_CODEC, Store
 from orders_platform.store.documents import Arrival
 from orders_platform.store.failures import translated
+from orders_platform.store.plan import LATE_MS
 
 EVENT_TIMES = "event_times"
 UNSETTLED = "unsettled"
+LATE = "late"
 _SCAN = [("$natural", ASCENDING)]
 UNSETTLED_OUTCOMES = ["break", "pending"]
 _BATCH = 1_000
 
 
 class StoredOrder(NamedTuple):
-    """One order as stored: its figures, the clock they were folded with, and its events."""
+    """One order as stored: its figures, the clock they were folded with, its events, and when each was merged (cluster
+    time; None: before that was kept)."""
 
     document: Document
     clock_ms: int
     arrivals: list[Arrival]
+    merged_ms: list[int | None]
 
 
 class QuietTotals(NamedTuple):
@@ -59,6 +65,7 @@ class Reading:
     """
 
     def __init__(self, store: Store, session: ClientSession) -> None:
+        self._store = store
         self._session = session
         self.unreadable: list[str] = []
         # A snapshot has its own read concern, and takes no other.
@@ -75,6 +82,33 @@ class Reading:
             topic: {at: int(offset) for at, offset in sorted(partitions.items(), key=_number)}
             for topic, partitions in sorted(offsets.items())
         }
+
+    def as_of_ms(self) -> int:
+        """Return the snapshot's cluster time, in whole seconds: what was committed later is not in it."""
+        with translated():
+            reply = self._store.database.command(
+                {"find": self._matcher.name, "filter": {"_id": "schema"}, "limit": 1}, session=self._session
+            )
+        return reply["cursor"]["atClusterTime"].time * 1000
+
+    def all_is_stamped(self) -> bool:
+        """Return whether the matcher that runs says of each event when it merged it: an earlier program's does not."""
+        with translated():
+            wanted = {"_id": {"$in": ["heartbeat", "schema"]}}
+            found = {each["_id"]: each for each in self._matcher.find(wanted, session=self._session)}
+        if "heartbeat" not in found:
+            return True
+        return int(found["heartbeat"]["started_at"]) >= int(found["schema"]["stamped_since"])
+
+    def stored(self) -> int:
+        """Return about how many orders are stored."""
+        with translated():
+            return self._store.orders.estimated_document_count()
+
+    def late(self, since_ms: int, most: int) -> int:
+        """Return how many orders have had a late event merged since, but no more than `most`."""
+        with translated():
+            return self._orders.count_documents(_late_since(since_ms), limit=most, hint=LATE, session=self._session)
 
     def dead_letters(self, start_ms: int, end_ms: int) -> dict[str, int]:
         """Return how many messages that the broker received in [start, end) were rejected, by reason."""
@@ -97,12 +131,17 @@ class Reading:
         wanted = {"outcome": {"$in": UNSETTLED_OUTCOMES}} | _all_before(start_ms)
         return self._found(wanted, UNSETTLED)
 
-    def settled(self, start_ms: int, tolerance_minor: int) -> tuple[list[QuietTotals], list[str]]:
-        """Return the totals of the quiet orders, and the ids of the odd ones."""
+    def settled(
+        self, start_ms: int, tolerance_minor: int, late_since_ms: int | None
+    ) -> tuple[list[QuietTotals], list[str]]:
+        """Return the totals of the quiet orders, and the ids of the odd ones; those with an event that was merged late
+        and since are taken for odd, unless it is None."""
         plain = _plain(tolerance_minor)
         # First, as MongoDB does not subtract what is no number.
         numbers = [{"$isNumber": f"${name}"} for name in ("due_minor", "captured_minor", "refunded_minor")]
         plain = {"$and": [*numbers, {"$isArray": "$events"}, plain]}
+        if late_since_ms is not None:
+            plain = {"$and": [{"$not": {"$gte": ["$late_at", DatetimeMS(late_since_ms)]}}, plain]}
         totals = {"$cond": [plain, {"currency": "$currency", "status": "$status"}, {"odd": "$_id"}]}
         billed = {"$cond": [{"$eq": ["$status", "cancelled"]}, 0, "$due_minor"]}
         position = {"$add": [{"$subtract": [billed, "$captured_minor"]}, "$refunded_minor"]}
@@ -128,24 +167,54 @@ class Reading:
         for at in range(0, len(order_ids), _BATCH):
             yield from self._found({"_id": {"$in": order_ids[at : at + _BATCH]}}, "_id_")
 
-    def touched(self, since_ms: int, before_ms: int) -> Iterator[StoredOrder]:
-        """Yield the orders written since a time that have an event before another.
+    def touching(self, spans_ms: Sequence[tuple[int, int]], late_since_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders with an event that occurred in one of the spans, their ends not included, or with a late one
+        that was merged since; each once."""
+        seen: list[dict[str, Any]] = []
+        for start_ms, end_ms in spans_ms:
+            within = {"$elemMatch": {"occurred_at": {"$gte": DatetimeMS(start_ms), "$lt": DatetimeMS(end_ms)}}}
+            yield from self._found({"events": within} | _none_of(seen), EVENT_TIMES)
+            seen.append({"events": within})
+        yield from self._found(_late_since(late_since_ms) | _none_of(seen), LATE)
 
-        Goes through the collection, as only a revision asks: an index on the time of the last write would cost the
-        matcher with each update.
-        """
-        since = {"updated_at": {"$gte": DatetimeMS(since_ms)}}
-        return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, _SCAN)
+    def touched(self, since_ms: int, before_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders that may have an event from before a time that was merged since another."""
+        with translated():
+            schema = self._matcher.find_one({"_id": "schema"}, session=self._session)
+        if schema is None or since_ms < int(schema["stamped_since"]):
+            # An earlier program may have merged it, and it kept no such times: go through all that was written since.
+            since = {"updated_at": {"$gte": DatetimeMS(since_ms)}}
+            return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, _SCAN)
+        return self.touching([(min(since_ms - LATE_MS, before_ms), before_ms)], since_ms)
 
     def _found(self, wanted: Mapping[str, Any], index: str | list[tuple[str, int]]) -> Iterator[StoredOrder]:
         with translated():
             for found in self._orders.find(wanted, hint=index, batch_size=_BATCH, session=self._session):
                 try:
-                    order = StoredOrder(documents.folded(found), documents.clock_ms(found), documents.arrivals(found))
+                    order = StoredOrder(
+                        documents.folded(found),
+                        documents.clock_ms(found),
+                        documents.arrivals(found),
+                        documents.merged_ms(found),
+                    )
                 except documents.UNREADABLE:
                     self.unreadable.append(str(found["_id"]))
                 else:
                     yield order
+
+
+def time_of_reading_ms(store: Store) -> int:
+    """Return MongoDB's clock (UTC ms), before anything is read. It is written, too, which brings the cluster time up to
+    it: nothing that is merged from now on says that it was merged in an earlier second.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    with translated(writing=True):
+        found = store.matcher.find_one_and_update(
+            {"_id": "reading"}, [{"$set": {"at": "$$NOW"}}], upsert=True, return_document=True
+        )
+    return int(cast("dict[str, Any]", found)["at"])
 
 
 @contextmanager
@@ -163,6 +232,14 @@ def reading(store: Store) -> Iterator[Reading]:
 
 def _number(item: tuple[str, Any]) -> int:
     return int(item[0])
+
+
+def _late_since(time_ms: int) -> dict[str, Any]:
+    return {"late_at": {"$gte": DatetimeMS(time_ms)}}
+
+
+def _none_of(seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"$nor": list(seen)} if seen else {}
 
 
 def _all_before(time_ms: int) -> dict[str, Any]:

@@ -68,9 +68,10 @@ STORED_FIELDS = dict.fromkeys(("version", "clock", "status", "outcome", "reasons
 
 
 def new_document(
-    order_id: str, figures: bytes, events: Iterable[bytes], *, clock_ms: int, now_ms: int
+    order_id: str, figures: bytes, events: Iterable[bytes], *, clock_ms: int, now_ms: int, late_ms: int | None
 ) -> RawBSONDocument:
-    """Return a new order's document, version 1, of what `figures` and `event_bytes` encoded."""
+    """Return a new order's document, version 1, of what `figures` and `event_bytes` encoded; with `late_at`, unless
+    it is None."""
     key = _string(order_id)
     now = _int64(now_ms)
     return _document(
@@ -87,6 +88,7 @@ def new_document(
                 now,
                 b"\x09updated_at\0",
                 now,
+                _late(late_ms),
                 b"\x04events\0",
                 _array(events),
             )
@@ -95,9 +97,17 @@ def new_document(
 
 
 def update_statement(
-    order_id: str, figures: bytes, added: Sequence[bytes], version: int, *, clock_ms: int, now_ms: int
+    order_id: str,
+    figures: bytes,
+    added: Sequence[bytes],
+    version: int,
+    *,
+    clock_ms: int,
+    now_ms: int,
+    late_ms: int | None,
 ) -> RawBSONDocument:
-    """Return one statement of an `update` command, by `_id` alone: new figures, new version, `added` events pushed."""
+    """Return one statement of an `update` command, by `_id` alone: new figures, new version, `added` events pushed.
+    `late_at` stays as it is where `late_ms` is None."""
     changed = _embed(
         b"\x03$set\0",
         b"".join(
@@ -109,6 +119,7 @@ def update_statement(
                 _int64(clock_ms),
                 b"\x09updated_at\0",
                 _int64(now_ms),
+                _late(late_ms),
             )
         ),
     )
@@ -152,8 +163,11 @@ def fingerprint(figures: bytes) -> bytes:
     return blake2b(figures, digest_size=8).digest()
 
 
-def event_bytes(event: Event, topic: str | None = None, partition: int = 0, offset: int = 0) -> bytes:
-    """Return an event as an encoded subdocument with the coordinates of its delivery, absent fields left out."""
+def event_bytes(
+    event: Event, topic: str | None = None, partition: int = 0, offset: int = 0, *, merged_ms: int
+) -> bytes:
+    """Return an event as an encoded subdocument with the coordinates of its delivery and the time of its merge, absent
+    fields left out."""
     parts = [
         b"\x02event_id\0",
         _string(event.event_id),
@@ -178,6 +192,7 @@ def event_bytes(event: Event, topic: str | None = None, partition: int = 0, offs
         parts += (b"\x02reason\0", _string(event.reason))
     if topic is not None:
         parts += (_delivery(topic, partition), _int64(offset))
+    parts += (b"\x09merged_at\0", _int64(merged_ms))
     body = b"".join(parts)
     return _int32(len(body) + 5) + body + b"\0"
 
@@ -239,6 +254,12 @@ def arrivals(found: Mapping[str, Any]) -> list[Arrival]:
     ]
 
 
+def merged_ms(found: Mapping[str, Any]) -> list[int | None]:
+    """Return when each of a stored document's events was merged, in order of arrival; None for one from before that was
+    kept."""
+    return [_maybe_ms(item.get("merged_at")) for item in found["events"]]
+
+
 def _event(order_id: str, item: Mapping[str, Any]) -> Event:
     get = item.get
     return Event(
@@ -268,6 +289,10 @@ def _maybe_ms(time: datetime | DatetimeMS | None) -> int | None:
 
 def _maybe(value: int | None) -> int | None:
     return None if value is None else int(value)
+
+
+def _late(late_ms: int | None) -> bytes:
+    return b"" if late_ms is None else b"\x09late_at\0" + _int64(late_ms)
 
 
 def _array(items: Iterable[bytes]) -> bytes:

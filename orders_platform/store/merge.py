@@ -10,7 +10,8 @@ the alternatives cost: docs/decisions/0002-store-writes.md.
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 from bson.raw_bson import RawBSONDocument
@@ -152,7 +153,7 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
         with store.session() as session:
             _begin(session)
             stored = _read(store, changes, session)
-            planned = plan(changes, stored, clock_ms, time.time_ns() // 1_000_000, rules)
+            planned = plan(changes, stored, clock_ms, time.time_ns() // 1_000_000, _cluster_time_ms(session), rules)
             _run(store, session, "insert", "documents", planned.inserts)
             _run(store, session, "update", "updates", planned.updates)
             _commit(session)
@@ -166,6 +167,12 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
 def _begin(session: ClientSession) -> None:
     # Read and write concern are set here: a transaction ignores those of its collections.
     session.start_transaction(_SNAPSHOT, DURABLE, ReadPreference.PRIMARY)
+
+
+def _cluster_time_ms(session: ClientSession) -> int:
+    """Return MongoDB's logical time, in whole seconds, as its last answer to the session told it. Whatever the session
+    commits from now on has a later one, whatever the clocks of this machine say."""
+    return cast("Mapping[str, Any]", session.cluster_time)["clusterTime"].time * 1000
 
 
 def _commit(session: ClientSession) -> None:

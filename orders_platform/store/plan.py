@@ -14,7 +14,10 @@ from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
 from orders_platform.store.documents import Arrival, Stored
 
+LATE_MS = 3_600_000
+"""An event that is merged so long after it occurred makes its order's `late_at`: daily statements look for such."""
 _event = attrgetter("event")
+_occurred_at_ms = attrgetter("occurred_at_ms")
 
 
 class Known(msgspec.Struct, gc=False):
@@ -65,21 +68,30 @@ class Merged(msgspec.Struct):
 
 
 class Plan(msgspec.Struct):
-    """What one transaction is to write, and what holds once it is committed."""
+    """What one transaction is to write, and what holds once it is committed.
+
+    `merged_ms` is MongoDB's cluster time within the transaction, so at most that of its commit.
+    """
 
     inserts: list[RawBSONDocument]
     updates: list[RawBSONDocument]
     merged: Merged
     clock_ms: int
     now_ms: int
+    merged_ms: int
     rules: Rules
 
 
 def plan(
-    changes: Sequence[Change], stored: Mapping[str, int | Stored], clock_ms: int, now_ms: int, rules: Rules
+    changes: Sequence[Change],
+    stored: Mapping[str, int | Stored],
+    clock_ms: int,
+    now_ms: int,
+    merged_ms: int,
+    rules: Rules,
 ) -> Plan:
     """Return what to write. `stored` has, by order id, the version where it is as believed, else what is stored."""
-    made = Plan([], [], Merged({}, []), clock_ms, now_ms, rules)
+    made = Plan([], [], Merged({}, []), clock_ms, now_ms, merged_ms, rules)
     for change in changes:
         _plan_order(made, change, stored.get(change.order_id))
     return made
@@ -114,17 +126,20 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
         view = base
     else:
         version += 1
-        encoded = _encoded(added, arrivals)
+        encoded = _encoded(added, arrivals, plan.merged_ms)
+        late_ms = plan.merged_ms if _is_late(plan, view, base, added) else None
         if base is None:
             merged.inserted += 1
             plan.inserts.append(
-                documents.new_document(order_id, figures, encoded, clock_ms=view.clock_ms, now_ms=plan.now_ms)
+                documents.new_document(
+                    order_id, figures, encoded, clock_ms=view.clock_ms, now_ms=plan.now_ms, late_ms=late_ms
+                )
             )
         else:
             merged.updated += 1
             plan.updates.append(
                 documents.update_statement(
-                    order_id, figures, encoded, version, clock_ms=view.clock_ms, now_ms=plan.now_ms
+                    order_id, figures, encoded, version, clock_ms=view.clock_ms, now_ms=plan.now_ms, late_ms=late_ms
                 )
             )
     merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
@@ -137,12 +152,25 @@ def _stands(stored: int | Stored | None, known: Known | None, document: Document
     return known is not None and known.figures == fingerprint
 
 
-def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival]) -> list[bytes]:
+def _is_late(plan: Plan, view: View, base: View | None, added: Sequence[Event]) -> bool:
+    """Return whether a statement of an earlier day may have to know: an event that comes late, or a refused one, which
+    has no time."""
+    if view.overflow and not (base is not None and base.overflow):
+        return True
+    return bool(added) and min(map(_occurred_at_ms, added)) <= plan.merged_ms - LATE_MS
+
+
+def _encoded(added: Sequence[Event], arrivals: Sequence[Arrival], merged_ms: int) -> list[bytes]:
     """Return the added events as subdocuments with the coordinates of their first delivery."""
     if len(added) == len(arrivals) and all(map(is_, added, map(_event, arrivals))):
-        return [documents.event_bytes(*arrival) for arrival in arrivals]
+        return [documents.event_bytes(*arrival, merged_ms=merged_ms) for arrival in arrivals]
     first: dict[Event, Arrival] = {}
     for arrival in arrivals:
         first.setdefault(arrival.event, arrival)
     # An event that only our belief held, of a document that has vanished, has lost its coordinates.
-    return [documents.event_bytes(*first[event]) if event in first else documents.event_bytes(event) for event in added]
+    return [
+        documents.event_bytes(*first[event], merged_ms=merged_ms)
+        if event in first
+        else documents.event_bytes(event, merged_ms=merged_ms)
+        for event in added
+    ]

@@ -16,10 +16,10 @@ from orders_platform.events import REASONS
 from orders_platform.matching import MAX_EVENTS
 from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES, PENDING_STATUSES
 from orders_platform.store.client import Store
-from orders_platform.store.day import EVENT_TIMES, UNSETTLED, UNSETTLED_OUTCOMES
+from orders_platform.store.day import EVENT_TIMES, LATE, UNSETTLED, UNSETTLED_OUTCOMES
 from orders_platform.store.failures import translated
 
-VERSION = 2
+VERSION = 3
 
 _NAMESPACE_EXISTS = 48
 _CONFLICTING_OPERATION = 117
@@ -51,7 +51,10 @@ def migrate(store: Store) -> None:
             _validate(store, name, validator)
         for name, indexes in _INDEXES.items():
             store.database[name].create_indexes(indexes)
-        store.matcher.update_one({"_id": "schema"}, {"$max": {"version": Int64(VERSION)}}, upsert=True)
+        # From then on no matcher starts that does not say when it merged an event: it would not know this version.
+        stamped_since = {"$ifNull": ["$stamped_since", "$$NOW"]}
+        recorded_now = {"version": {"$max": ["$version", Int64(VERSION)]}, "stamped_since": stamped_since}
+        store.matcher.update_one({"_id": "schema"}, [{"$set": recorded_now}], upsert=True)
 
 
 def _validate(store: Store, name: str, validator: Mapping[str, Any]) -> None:
@@ -76,8 +79,9 @@ def _or_null(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {**rule, "bsonType": [rule["bsonType"], "null"]}
 
 
-def _whole(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"$jsonSchema": {"bsonType": "object", "required": list(properties), "properties": properties}}
+def _whole(properties: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    known = {**properties, **(optional or {})}
+    return {"$jsonSchema": {"bsonType": "object", "required": list(properties), "properties": known}}
 
 
 # The events are not looked into: MongoDB checks a whole document at each write, which costs more than the write where
@@ -104,7 +108,8 @@ _ORDER = _whole(
         "first_seen_at": _DATE,
         "updated_at": _DATE,
         "events": {"bsonType": "array", "minItems": 1, "maxItems": MAX_EVENTS},
-    }
+    },
+    optional={"late_at": _DATE},
 )
 _DEAD_LETTER = _whole(
     {
@@ -149,7 +154,28 @@ _STATEMENT = _whole(
         "changes": _or_null({"bsonType": "object"}),
     }
 )
-VALIDATORS = {"orders": _ORDER, "dead_letters": _DEAD_LETTER, "breaks": _BREAK, "statements": _STATEMENT}
+_CARRY = _whole(
+    {
+        "edge": _DATE,
+        "time_zone": _TEXT,
+        "settings": {"bsonType": "object"},
+        "before": _DATE,
+        "as_of": _DATE,
+        "collection": {"bsonType": "binData"},
+        "offsets": {"bsonType": "object"},
+        "orders_by_status": {"bsonType": "object"},
+        "orders_by_currency": {"bsonType": "object"},
+        "position_minor": {"bsonType": "object"},
+        "sha256": _TEXT,
+    }
+)
+VALIDATORS = {
+    "orders": _ORDER,
+    "dead_letters": _DEAD_LETTER,
+    "breaks": _BREAK,
+    "statements": _STATEMENT,
+    "carries": _CARRY,
+}
 _INDEXES = {
     "orders": [
         # The sweep: what waits, by deadline. An order that waits for nothing more is not in it.
@@ -165,6 +191,8 @@ _INDEXES = {
             name=UNSETTLED,
             partialFilterExpression={"outcome": {"$in": UNSETTLED_OUTCOMES}},
         ),
+        # What a day's statement must know of that occurred on earlier days. Only an order with a late event is in it.
+        IndexModel([("late_at", ASCENDING)], name=LATE, sparse=True),
         # The check for money without an order. Only such orders are in it, and they are few.
         IndexModel(
             [("deadline_at", ASCENDING)], name="orphans_by_deadline", partialFilterExpression={"status": "orphan"}

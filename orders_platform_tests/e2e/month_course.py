@@ -22,6 +22,8 @@ from orders_platform_tests.e2e.month_stream import HOUR_MS, Shop, deliveries
 from orders_platform_tests.statement_oracle import midnight
 
 GRACE_MS = 600_000  # after a day's end it is closed
+MINUTE_MS = 60_000
+AHEAD_SHARE = 0.12  # of the days: somebody makes them before they end
 HELD_SHARE = 0.12  # of the days: the matcher is behind when they are closed
 UNSWEPT_SHARE = 0.2  # of the days: nobody passed the deadlines
 AGAIN_DAYS = 3  # that many days before are made again each day
@@ -50,6 +52,8 @@ class Course:
         self.matcher = MonthMatcher(store, servers, rules, Random(shop.seed + 1))
         self.broker = Broker(servers, {}, self.matcher.topics)
         self.kept: dict[date, Kept] = {}
+        self._waiting = deliveries(shop)
+        self._published = 0
         self._chance = Random(shop.seed + 2)
         self._advance = advance
 
@@ -59,18 +63,13 @@ class Course:
 
     def run(self) -> None:
         """Live through all days, then close the months: make every day again."""
-        waiting = deliveries(self.shop)
         days = [self.shop.first + timedelta(days=number) for number in range(self.shop.days)]
         before = self.shop.first - timedelta(days=1)
+        self.matcher.clock.now_ms = midnight(self.shop.first, self.shop.zone) + GRACE_MS
         self.make(before)  # nothing has happened yet
-        done = 0
         for day in days:
-            closed_ms = midnight(day + timedelta(days=1), self.shop.zone) + GRACE_MS
-            begun = done
-            while done < len(waiting) and waiting[done].at_ms < closed_ms:
-                done += 1
-            self.matcher.publish(waiting[begun:done])
-            self._close(day, closed_ms)
+            self._make_ahead(day)
+            self._close(day)
             self._check_breaks(day)
             again = [day - timedelta(days=back) for back in range(AGAIN_DAYS, 0, -1)]
             for earlier in again:
@@ -89,9 +88,13 @@ class Course:
 
     def make(self, day: date, *, twice: bool = True) -> None:
         """Make a day, compare everything, and make it again, which must change nothing."""
-        unread = self.matcher.unread(midnight(day + timedelta(days=1), self.shop.zone))
-        expected, before = self.ledger.expected(day, unread), self.kept.get(day)
+        end_ms = midnight(day + timedelta(days=1), self.shop.zone)
+        self.matcher.clock.now_ms += MINUTE_MS
+        is_over = self.matcher.clock.now_ms >= end_ms
+        expected, before = self.ledger.expected(day, self.matcher.unread(end_ms), is_over), self.kept.get(day)
         made = self._made(day)
+        self.counts["compared"] += 1
+        self.counts["from the day before"] += not made.counted_anew
         told = as_json(made.statement)
         self._compare(day, told, expected)
         if before is None:
@@ -105,11 +108,23 @@ class Course:
         if twice:
             self._again(day, made, told)
 
-    def _close(self, day: date, closed_ms: int) -> None:
+    def _make_ahead(self, day: date) -> None:
+        if self._chance.random() < AHEAD_SHARE:
+            now_ms = midnight(day + timedelta(days=1), self.shop.zone) - self._chance.randrange(1, 20) * HOUR_MS
+            self._publish(now_ms)
+            self._match(now_ms, now_ms)
+            self.make(day)
+            self.counts["ahead"] += 1
+            if not self.kept[day].told["provisional"]:
+                self.wrong.append(f"{day}: it has not ended, and is not provisional")
+
+    def _close(self, day: date) -> None:
+        closed_ms = midnight(day + timedelta(days=1), self.shop.zone) + GRACE_MS
+        self._publish(closed_ms)
         sweep_at_ms = None if self._chance.random() < UNSWEPT_SHARE else closed_ms
         if self._chance.random() < HELD_SHARE:
-            behind_ms = self._chance.randrange(GRACE_MS, 12 * HOUR_MS)
-            self._match(closed_ms - behind_ms, None)
+            self._match(closed_ms - self._chance.randrange(GRACE_MS, 12 * HOUR_MS), None)
+            self.matcher.clock.now_ms = closed_ms
             self.make(day)
             self.counts["incomplete"] += 1
             if self.kept[day].told["verdict"] != "incomplete":
@@ -117,9 +132,16 @@ class Course:
         self._match(closed_ms, sweep_at_ms)
         self.make(day)
 
+    def _publish(self, before_ms: int) -> None:
+        begun = self._published
+        while self._published < len(self._waiting) and self._waiting[self._published].at_ms < before_ms:
+            self._published += 1
+        self.matcher.publish(self._waiting[begun : self._published])
+
     def _match(self, before_ms: int, sweep_at_ms: int | None) -> None:
         records = self.matcher.match(before_ms, sweep_at_ms=sweep_at_ms)
         self.ledger.take((record.time_ms, record.value) for record in records)
+        self.matcher.clock.now_ms = max(self.matcher.clock.now_ms, before_ms)
 
     def _made(self, day: date) -> Made:
         self.counts["made"] += 1

@@ -47,7 +47,7 @@ class Ledger:
                 self._contents.setdefault(content["order_id"], []).append(content)
                 self._orders.pop(content["order_id"], None)
 
-    def expected(self, day: date, unread: dict[str, dict[str, int]]) -> Told:
+    def expected(self, day: date, unread: dict[str, dict[str, int]], is_over: bool) -> Told:
         """What a day's statement must say now, with so many messages from before its end not matched."""
         for order_id in self._contents.keys() - self._orders.keys():
             self._orders[order_id] = Order(self._contents[order_id], self.zone, *self._rules)
@@ -57,7 +57,7 @@ class Ledger:
         is_open = bool(told["breaks"]["new"] or told["breaks"]["persisting"])
         return told | {
             "time_zone": self.zone,
-            "provisional": False,
+            "provisional": not is_over,
             "settings": {"tolerance_minor": tolerance, "payment_window_ms": window},
             "dead_letters": dict(Counter(reason for time_ms, reason in self._letters if start <= time_ms < end)),
             "verdict": "incomplete" if unread else "breaks" if is_open else "clean",

@@ -4,9 +4,12 @@ read back from the topics with its offsets, put through `matcher.bucket.match`, 
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import pairwise
 from random import Random
+from unittest import mock
 
+from bson.datetime_ms import DatetimeMS
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # pyright: ignore[reportPrivateImportUsage]
 
@@ -14,7 +17,7 @@ from orders_platform.matcher.bucket import Messages, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.matching import Rules
-from orders_platform.store import matcher_records
+from orders_platform.store import day, matcher_records, merge
 from orders_platform.store.client import Store
 from orders_platform.store.matcher_records import Heartbeat
 from orders_platform.streams.offsets import Positions, end_offsets
@@ -28,11 +31,26 @@ SMALL = Bounds(300, 1 << 20)  # most orders leave the cache before their next ev
 TOLD_TIME = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
 
 
+class Clock:
+    """The told time: whoever merges, and MongoDB's snapshots and clock as far as statements go by them, follow it."""
+
+    now_ms = 0
+
+    def runs(self, store: Store) -> ExitStack:
+        """Let it run until the stack is closed. The database must say of no event that nobody knew its merge's time."""
+        store.matcher.update_one({"_id": "schema"}, {"$set": {"stamped_since": DatetimeMS(0)}})
+        stack = ExitStack()
+        for where, name in ((merge, "_cluster_time_ms"), (day.Reading, "as_of_ms"), (day, "time_of_reading_ms")):
+            stack.enter_context(mock.patch.object(where, name, lambda _: self.now_ms))
+        return stack
+
+
 class MonthMatcher:
-    """Publishes and matches; `read` is told what was matched, in the order in which it was."""
+    """Publishes, and matches what was published, at the told time."""
 
     def __init__(self, store: Store, bootstrap_servers: str, rules: Rules, chance: Random) -> None:
         self.store = store
+        self.clock = Clock()
         self.servers = bootstrap_servers
         self.rules = rules
         prefix = f"months-{secrets.token_hex(4)}"
@@ -93,7 +111,8 @@ class MonthMatcher:
         if not batch:
             return
         columns = Messages(*zip(*[(r.value, r.topic, r.partition, r.offset, r.time_ms) for r in batch], strict=True))
-        match(columns, self._hot, batch[-1].time_ms, self.store, self.rules)
+        self.clock.now_ms = max(self.clock.now_ms, batch[-1].time_ms)
+        match(columns, self._hot, self.clock.now_ms, self.store, self.rules)
         self._hot = HotOrders(self._hot.pack(), SMALL)
         for record in batch:
             self.matched[record.topic][record.partition] = record.offset + 1

@@ -5,7 +5,8 @@ statement as the tests' oracle says.
 
 Once in Europe/Berlin across a change of the clocks, once in UTC. Messages go through a real broker, whose time is the
 told one, the matcher's core (`matcher.bucket.match`, `matcher.sweep`) and a real mongod; Spark, which only carries
-bytes to that core, is left out. Statements are made by `make_day`, as the schedule and `orders report` make them.
+bytes to that core, is left out. Statements are made by `make_day`, as the schedule and `orders report` make them, at
+the told time.
 Exit status 1 if anything differs.
 """
 
@@ -19,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from rich.console import Console
 from rich.progress import Progress
@@ -27,7 +27,6 @@ from rich.table import Table
 
 from orders_platform.local import broker, mongod
 from orders_platform.matching import Rules
-from orders_platform.reports import making
 from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform_tests.e2e.month_course import Course
@@ -37,15 +36,13 @@ RULES = Rules(tolerance_minor=2)
 ZONES = ("Europe/Berlin", "UTC")
 FIRST = date(2025, 9, 1)  # the clocks change on 26 October
 SHOWN = 20
-MARGIN_MS = 1_000
-"""Clocks are one here, and months pass in minutes: the usual margin would take every order for one just written."""
 
 
 def run(store: Store, servers: str, shop: Shop, advance: Callable[[], object]) -> dict[str, Any]:
     """Live through one shop's days and return what was seen, with every difference."""
     begun_s = time.monotonic()
     course = Course(store, servers, shop, advance)
-    with mock.patch.object(making, "_TOUCHED_MARGIN_MS", MARGIN_MS):
+    with course.matcher.clock.runs(store):
         course.run()
     told = [kept.told for kept in course.kept.values()]
     return {
@@ -58,6 +55,9 @@ def run(store: Store, servers: str, shop: Shop, advance: Callable[[], object]) -
         "events": len(course.ledger.arrivals),
         "dead_letters": course.ledger.letters,
         "statements_made": course.counts["made"],
+        "compared": course.counts["compared"],
+        "built_upon_the_day_before": course.counts["from the day before"],
+        "days_made_before_they_ended": course.counts["ahead"],
         "days_closed_while_the_matcher_was_behind": course.counts["incomplete"],
         "revisions": course.counts["revisions"],
         "highest_revision": max(each["revision"] for each in told),
@@ -110,6 +110,7 @@ def main() -> int:
                     results.append(run(store, broker.bootstrap_servers(home), shop, lambda b=bar: progress.advance(b)))
                 finally:
                     store.close()
+                console.print(f"{zone}: {results[-1]['seconds']:,} s, {len(results[-1]['wrong'])} differences")
         finally:
             broker.stop(home)
             mongod.stop(home)

@@ -104,7 +104,7 @@ def test_orders_settled_before_the_day_stay_in_mongodb(store: Store) -> None:
     stored(store, {"t": bought("t", OPENING_MS + DAY_MS)}, start=200)
     tuesday, wednesday = day_of(TUESDAY, "UTC"), day_of(TUESDAY + timedelta(1), "UTC")
     with day.reading(store) as reading:
-        quiet, odd = reading.settled(tuesday.start_ms, 0)
+        quiet, odd = reading.settled(tuesday.start_ms, 0, None)
         assert (quiet, odd) == ([("matched", "EUR", 50, 0)], [])
         assert [each.document.order_id for each in reading.moving(tuesday.start_ms, tuesday.end_ms)] == ["t"]
         assert len(list(reading.unsettled(tuesday.start_ms))) == 3

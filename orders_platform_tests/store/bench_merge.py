@@ -1,6 +1,6 @@
 """What merging costs: CPU of this process and of mongod for each document, over a mongod of its own.
 
-    python -m orders_platform_tests.store.bench_merge [--orders 50000] [--rounds 3] [--bare]
+    python -m orders_platform_tests.store.bench_merge [--orders 50000] [--rounds 3] [--bare] [--history]
 
 Figures are the least of the rounds, in microseconds. Compare them only within one run: machines differ and drift.
 """
@@ -21,7 +21,7 @@ from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform.store.merge import Arrival, Change, Known, Merged, merge
 
-START_MS = 1_767_607_200_000
+HISTORY_MS = 1_767_607_200_000
 RULES = Rules()
 STEPS = (
     "insert one event",
@@ -36,20 +36,20 @@ STEPS = (
 class Bench:
     """The steps over one mongod, and the least that each cost."""
 
-    def __init__(self, store: Store, server: psutil.Process, orders: int, bare: bool) -> None:
-        self.store, self.server, self.bare = store, server, bare
+    def __init__(self, store: Store, server: psutil.Process, orders: int, bare: bool, start_ms: int) -> None:
+        self.store, self.server, self.bare, self.start_ms = store, server, bare, start_ms
         self.costs: dict[str, tuple[float, float, float]] = {}
         self.order_ids = [f"ord-{number:08}" for number in range(orders)]
         random.Random(1).shuffle(self.order_ids)
         self.placed = [
             Arrival(
-                Event(f"{o}-1", "order_placed", o, START_MS, 1999, "EUR", customer_id=f"c-{at % 999}"), "orders", 0, at
+                Event(f"{o}-1", "order_placed", o, start_ms, 1999, "EUR", customer_id=f"c-{at % 999}"), "orders", 0, at
             )
             for at, o in enumerate(self.order_ids)
         ]
         self.paid = [
             Arrival(
-                Event(f"{o}-2", "payment_captured", o, START_MS + 5, 1999, "EUR", f"p-{o}", method="card"),
+                Event(f"{o}-2", "payment_captured", o, start_ms + 5, 1999, "EUR", f"p-{o}", method="card"),
                 "payments",
                 0,
                 at,
@@ -69,7 +69,7 @@ class Bench:
         self._measure("replay, known", self._changes(paid, known))
         self._measure("replay, unknown", self._changes(paid))
         self._empty()
-        merge(self.store, self._changes(placed), START_MS, RULES)
+        merge(self.store, self._changes(placed), self.start_ms, RULES)
         self._measure("update, unknown", self._changes(paid))
 
     def _changes(self, arrivals: Sequence[list[Arrival]], known: dict[str, Known] | None = None) -> list[Change]:
@@ -81,7 +81,7 @@ class Bench:
     def _measure(self, step: str, changes: list[Change]) -> Merged:
         server = self.server.cpu_times()
         client_s, wall_s = time.process_time(), time.perf_counter()
-        merged = merge(self.store, changes, START_MS, RULES)
+        merged = merge(self.store, changes, self.start_ms, RULES)
         client_s, wall_s = time.process_time() - client_s, time.perf_counter() - wall_s
         after = self.server.cpu_times()
         server_s = after.user + after.system - server.user - server.system
@@ -101,13 +101,15 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bare", action="store_true", help="without indexes and validators")
+    parser.add_argument("--history", action="store_true", help="events of long ago, which all come late")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="orders-bench-") as directory:
         home = Path(directory)
         process = mongod.start(home)
         store = connect(mongod.uri(home), "bench")
         try:
-            bench = Bench(store, psutil.Process(process.pid), given.orders, given.bare)
+            start_ms = HISTORY_MS if given.history else time.time_ns() // 1_000_000
+            bench = Bench(store, psutil.Process(process.pid), given.orders, given.bare, start_ms)
             for _ in range(given.rounds):
                 bench.round()
         finally:

@@ -26,7 +26,7 @@ def _date(time_ms: int | None) -> DatetimeMS | None:
     return None if time_ms is None else DatetimeMS(time_ms)
 
 
-def _event(arrival: Arrival) -> dict[str, Any]:
+def _event(arrival: Arrival, merged_ms: int) -> dict[str, Any]:
     event = arrival.event
     fields: dict[str, Any] = {
         "event_id": event.event_id,
@@ -43,6 +43,7 @@ def _event(arrival: Arrival) -> dict[str, Any]:
         "topic": arrival.topic,
         "partition": Int64(arrival.partition),
         "offset": Int64(arrival.offset),
+        "merged_at": DatetimeMS(merged_ms),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -77,13 +78,16 @@ def _folded(contents: list[Content], clock_ms: int, overflow: bool) -> tuple[Doc
 def test_a_new_document_is_encoded_as_the_driver_would(contents: list[Content], clock_ms: int, overflow: bool) -> None:
     document, view, arrivals = _folded(contents, clock_ms, overflow)
     figures = documents.figures(document)
-    encoded = [documents.event_bytes(*arrival) for arrival in arrivals]
-    made = documents.new_document("order", figures, encoded, clock_ms=clock_ms, now_ms=17).raw
+    encoded = [documents.event_bytes(*arrival, merged_ms=at + 5) for at, arrival in enumerate(arrivals)]
+    late_ms = 23 if overflow else None
+    made = documents.new_document("order", figures, encoded, clock_ms=clock_ms, now_ms=17, late_ms=late_ms).raw
     assert made == bson.encode(
         {"_id": "order", "order_id": "order"}
         | _figures(document)
         | {"version": Int64(1), "clock": DatetimeMS(clock_ms), "first_seen_at": DatetimeMS(17)}
-        | {"updated_at": DatetimeMS(17), "events": [_event(arrival) for arrival in arrivals]}
+        | {"updated_at": DatetimeMS(17)}
+        | ({"late_at": DatetimeMS(23)} if overflow else {})
+        | {"events": [_event(arrival, at + 5) for at, arrival in enumerate(arrivals)]}
     )
     whole = bson.decode(made, _PRECISE)
     for read in (whole, bson.decode(made, _FAST)):
@@ -94,6 +98,8 @@ def test_a_new_document_is_encoded_as_the_driver_would(contents: list[Content], 
     document.rule = 0  # the only thing that is not stored
     assert documents.folded(whole) == document
     assert documents.arrivals(whole) == arrivals
+    assert documents.merged_ms(whole) == [at + 5 for at, _ in enumerate(arrivals)]
+    assert documents.merged_ms({"events": [{"event_id": "kept before"}]}) == [None]
 
 
 @given(strategies.event_sets(), strategies.live_clocks_ms, st.integers(0, 12), st.integers(2, 2**40))
@@ -101,18 +107,23 @@ def test_an_update_is_encoded_as_the_driver_would(
     contents: list[Content], clock_ms: int, added: int, version: int
 ) -> None:
     document, _, arrivals = _folded(contents, clock_ms, overflow=False)
-    encoded = [documents.event_bytes(*arrival) for arrival in arrivals[:added]]
+    encoded = [documents.event_bytes(*arrival, merged_ms=5) for arrival in arrivals[:added]]
+    late_ms = 23 if version % 2 else None
     made = documents.update_statement(
-        "order", documents.figures(document), encoded, version, clock_ms=clock_ms, now_ms=17
+        "order", documents.figures(document), encoded, version, clock_ms=clock_ms, now_ms=17, late_ms=late_ms
     )
-    changed = _figures(document) | {
-        "version": Int64(version),
-        "clock": DatetimeMS(clock_ms),
-        "updated_at": DatetimeMS(17),
-    }
+    changed = (
+        _figures(document)
+        | {
+            "version": Int64(version),
+            "clock": DatetimeMS(clock_ms),
+            "updated_at": DatetimeMS(17),
+        }
+        | ({} if late_ms is None else {"late_at": DatetimeMS(late_ms)})
+    )
     update: dict[str, Any] = {"$set": changed}
     if encoded:
-        update["$push"] = {"events": {"$each": [_event(arrival) for arrival in arrivals[:added]]}}
+        update["$push"] = {"events": {"$each": [_event(arrival, 5) for arrival in arrivals[:added]]}}
     assert made.raw == bson.encode({"q": {"_id": "order"}, "u": update})
 
 
@@ -128,6 +139,6 @@ def test_a_fingerprint_tells_figures_apart_and_is_the_same_everywhere(
 
 def test_an_event_without_coordinates_leaves_them_out() -> None:
     event = Event("e", "order_cancelled", "o", 5)
-    assert documents.event_bytes(event) == bson.encode(
-        {"event_id": "e", "type": "order_cancelled", "occurred_at": DatetimeMS(5)}
+    assert documents.event_bytes(event, merged_ms=7) == bson.encode(
+        {"event_id": "e", "type": "order_cancelled", "occurred_at": DatetimeMS(5), "merged_at": DatetimeMS(7)}
     )

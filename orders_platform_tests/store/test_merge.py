@@ -73,10 +73,12 @@ def test_a_document_says_what_a_person_can_read(store: Store) -> None:
     assert [*stored] == [
         *("_id", "order_id", "status", "outcome", "reasons", "currency", "due_minor", "captured_minor"),
         *("refunded_minor", "charged_back_minor", "net_minor", "event_count", "deadline_at", "cancelled_at"),
-        *("settled_at", "customer_id", "version", "clock", "first_seen_at", "updated_at", "events"),
+        *("settled_at", "customer_id", "version", "clock", "first_seen_at", "updated_at", "late_at", "events"),
     ]
     assert (stored["version"], int(stored["clock"]), stored["customer_id"]) == (2, CLOCK_MS + 5, "c-1")
     assert stored["first_seen_at"] <= stored["updated_at"]
+    merged_at = [event.pop("merged_at") for event in stored["events"]]
+    assert OPENING_MS < int(merged_at[0]) <= int(merged_at[1]) == int(stored["late_at"])
     assert [{**event, "occurred_at": int(event["occurred_at"])} for event in stored["events"]] == [
         {
             "event_id": "o-1-placed",
@@ -127,9 +129,12 @@ def test_a_version_moved_by_another_writer_is_read_and_merged(store: Store) -> N
 
 def test_believing_without_comparing_would_be_noticed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The switch: without the comparison of versions the same steps store figures that leave an event out."""
-    monkeypatch.setattr(
-        merging, "_read", lambda store, changes, session: {c.order_id: c.known.version for c in changes if c.known}
-    )
+    read = merging._read
+
+    def believe(*given: Any) -> dict[str, Any]:
+        return read(*given) | {change.order_id: change.known.version for change in given[1] if change.known}
+
+    monkeypatch.setattr(merging, "_read", believe)
     stale = merge(store, [change(placed("o"))], CLOCK_MS, RULES).known["o"]
     merge(store, [change(paid("o", 1), known=stale)], CLOCK_MS, RULES)
     merge(store, [change(paid("o", 2), known=stale)], CLOCK_MS, RULES)

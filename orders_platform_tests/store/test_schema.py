@@ -79,9 +79,12 @@ def test_migrating_again_or_at_once_is_harmless(database: tuple[str, str]) -> No
         for migrated in [pool.submit(schema.migrate, store) for _ in range(16)]:
             migrated.result()
     before = {name: store.database[name].index_information() for name in ("orders", "dead_letters", "matcher")}
+    stamped_since = store.matcher.find_one({"_id": "schema"})
     schema.migrate(store)
     assert before == {name: store.database[name].index_information() for name in before}
-    assert store.matcher.find_one({"_id": "schema"}) == {"_id": "schema", "version": schema.VERSION}
+    assert store.matcher.find_one({"_id": "schema"}) == stamped_since
+    recorded = store.matcher.find_one({"_id": "schema"}, {"stamped_since": 0})
+    assert recorded == {"_id": "schema", "version": schema.VERSION}
     store.close()
 
 
@@ -109,13 +112,16 @@ def test_the_sweep_and_the_dead_letters_are_read_by_index(store: Store) -> None:
     assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
 
 
-def test_a_database_of_version_1_is_brought_here(database: tuple[str, str]) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_database_of_an_earlier_version_is_brought_here(database: tuple[str, str], version: int) -> None:
     store = connect(*database)
     store.orders.insert_one({"_id": "o"})
-    store.matcher.insert_one({"_id": "schema", "version": Int64(1)})
+    store.matcher.insert_one({"_id": "schema", "version": Int64(version)})
     schema.migrate(store)
-    assert {"event_times", "unsettled", "waiting_by_deadline"} <= set(store.orders.index_information())
-    assert store.matcher.find_one({"_id": "schema"}) == {"_id": "schema", "version": 2}
+    assert {"event_times", "unsettled", "late", "waiting_by_deadline"} <= set(store.orders.index_information())
+    recorded = store.matcher.find_one({"_id": "schema"})
+    assert recorded is not None
+    assert (recorded["version"], int(recorded["stamped_since"]) > OPENING_MS) == (3, True)
     store.close()
 
 
