@@ -135,7 +135,9 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     settings = load(tmp_path, ORDERS_MONGO__URI_FILE=str(tmp_path / "uri"))
     assert settings.mongo.given_uri() == "mongodb://h/"
     (tmp_path / "hook").write_text("https://h/secret\n")
-    assert load(tmp_path, ORDERS_ALERTS__WEBHOOK_URL_FILE=str(tmp_path / "hook")).alerts.given_url() == "https://h/secret"
+    assert (
+        load(tmp_path, ORDERS_ALERTS__WEBHOOK_URL_FILE=str(tmp_path / "hook")).alerts.given_url() == "https://h/secret"
+    )
     missing = load(tmp_path, ORDERS_KAFKA__PASSWORD_FILE=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match=r"kafka\.password_file"):
         missing.kafka.client_properties()
