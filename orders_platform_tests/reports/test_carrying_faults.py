@@ -20,7 +20,7 @@ from orders_platform.store import breaks, carries, schema, statements
 from orders_platform.store.merge import Arrival, Change, Known, merge
 from orders_platform_tests import oracle
 from orders_platform_tests.reports.shops import DAY_MS, HOUR_MS, event_of
-from orders_platform_tests.reports.test_making import bought
+from orders_platform_tests.reports.test_making import bought, content
 from orders_platform_tests.reports.worlds import (
     MINUTE_MS,
     MONDAY,
@@ -266,3 +266,15 @@ def test_force_counts_anew(world: World) -> None:
     assert world.made(TUESDAY, "UTC").counted_anew == ""
     world.now_ms += DAY_MS
     assert world.made(WEDNESDAY, "UTC").counted_anew == ""
+
+
+@pytest.mark.parametrize("back_ms", [HOUR_MS, DAY_MS + HOUR_MS])
+def test_what_was_merged_just_before_a_count_of_all_counts_once(world: World, back_ms: int) -> None:
+    world.now_ms = TUESDAY_MS - back_ms
+    world.arrive(bought("o-1", world.now_ms))
+    world.now_ms = TUESDAY_MS + 3 * HOUR_MS
+    fields = {"amount_minor": 10, "currency": "EUR", "refund_id": "r"}
+    world.arrive([content("refund_issued", "o-1", TUESDAY_MS - back_ms + MINUTE_MS, **fields)])
+    world.now_ms += MINUTE_MS
+    assert world.made(MONDAY, "UTC").counted_anew
+    assert on_tuesday(world).counted_anew == ""

@@ -145,6 +145,7 @@ def test_without_the_snapshot_the_same_interruption_loses_an_event(
 
     monkeypatch.setattr(merging, "plan", interrupted)
     monkeypatch.setattr(merging, "_begin", lambda session: None)
+    monkeypatch.setattr(merging, "_cluster_time_ms", lambda session: OPENING_MS)  # there is no session to ask
     monkeypatch.setattr(merging, "_commit", lambda session: None)
     monkeypatch.setattr(store, "session", Loose)
     merge(store, [change(paid("o", 2), known=known["o"])], CLOCK_MS, RULES)
