@@ -1,11 +1,11 @@
 """What `orders doctor` says of Dagster, on real instances in all their states."""
 
-import os
 import sqlite3
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
@@ -41,8 +41,11 @@ ORIGIN = RemoteInstigatorOrigin(
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings.load({"home": str(tmp_path / "home")}, {}, tmp_path)
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    made = Settings.load({"home": str(tmp_path / "home")}, {}, tmp_path)
+    yield made
+    for name in (dagster_home.WEBSERVER, DAEMON):
+        processes.stop(made.home, name, timeout_s=0)
 
 
 @pytest.fixture
@@ -53,10 +56,9 @@ def folder(settings: Settings) -> Path:
 
 
 def at_work(settings: Settings, name: str) -> None:
-    """Let this very process be a part of the home."""
-    me = psutil.Process()
-    birth = processes._birth(os.getpid())
-    processes._record(settings.home, processes.Process(name, me.pid, me.create_time(), birth))
+    """Let a part of the home run, which has just begun."""
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    processes.start(settings.home, name, command, processes.environment({}))
 
 
 def found(settings: Settings) -> dict[str, str]:
