@@ -19,7 +19,7 @@ from orders_platform_tests.e2e.platform import ROOT, Platform
 from orders_platform_tests.e2e.recovery import durable_after, place
 
 pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(600)]
-WITHIN_S = 180.0
+WITHIN_S = 300.0
 
 
 @pytest.fixture

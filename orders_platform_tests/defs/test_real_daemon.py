@@ -21,7 +21,7 @@ from orders_platform_tests.e2e.platform import Platform
 from orders_platform_tests.e2e.recovery import durable_after, place
 
 pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(1200)]
-BACK_WITHIN_S = 120.0
+BACK_WITHIN_S = 300.0
 """A bound for a machine that does other things too; a quiet one is far below."""
 
 
@@ -82,7 +82,7 @@ def test_dagster_keeps_the_matcher_at_work(platform: Platform) -> None:
     print(f"\na killed matcher was back after {time.monotonic() - killed_s:.1f} s")
 
     address = parts["dagster"]["address"]
-    deadline_s = time.monotonic() + 120
+    deadline_s = time.monotonic() + 300
     while None in (states := _checks(address)).values():
         assert time.monotonic() < deadline_s, states
         time.sleep(2)
