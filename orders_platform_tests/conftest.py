@@ -18,6 +18,7 @@ from orders_platform.local import broker, mongod
 from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.topics import ensure_topics
+from orders_platform_tests.e2e.platform import Platform
 
 _PREFIX = "orders-tests-"
 
@@ -43,6 +44,16 @@ def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ORDERS_") and name not in ("ORDERS_CACHE", "ORDERS_IVY_SETTINGS"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    """A platform of this test alone, driven through the command line; nothing of it runs yet."""
+    made = Platform(tmp_path / "home")
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="session")

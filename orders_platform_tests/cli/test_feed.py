@@ -26,6 +26,7 @@ from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import Positions, begin_offsets, end_offsets
 from orders_platform.streams.read import Record, read_range
+from orders_platform_tests import matcher_words
 from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.poison import POISON, POISON_LINES
 
@@ -109,23 +110,13 @@ class Shop:
 
     def commit(self, epoch: int, offsets: Positions) -> None:
         """Record a batch up to these offsets, as a matcher does."""
-        said = {topic: {str(at): end for at, end in partitions.items()} for topic, partitions in offsets.items()}
+        said = matcher_words.as_offsets(offsets)
         records.record_batch(self.store, epoch, 1, said, batch={}, totals={}, duration_ms=1)
 
     def begin_matcher(self) -> int:
         """Take the lease and write a first heartbeat, as a matcher does."""
         epoch = records.take_epoch(self.store, "a-test", 60.0, expected=0)
-        beat = records.Heartbeat(
-            epoch=epoch,
-            holder="a-test",
-            pid=1,
-            pid_started=0.0,
-            state="running",
-            code_version="1",
-            settings_hash="",
-            checkpoint="",
-        )
-        records.begin_heartbeat(self.store, beat)
+        matcher_words.begins(self.store, epoch)
         return epoch
 
 

@@ -28,7 +28,7 @@ from orders_platform.store.client import Store, connect
 from orders_platform.store.dead_letters import DeadLetter
 from orders_platform.store.merge import Arrival, Change, merge
 from orders_platform.times import format_ms
-from orders_platform_tests import adversary, oracle
+from orders_platform_tests import adversary, matcher_words, oracle
 from orders_platform_tests.adversary import DEADLINE_MS, OPENING_MS
 
 RULES = Rules()
@@ -386,11 +386,7 @@ def beat(store: Store, *, epoch: int, messages: int, behind: int) -> None:
     if matcher_records.read_lease(store) is None:
         for expected in range(epoch):
             matcher_records.take_epoch(store, "test", 60, expected)
-        first = matcher_records.Heartbeat(
-            epoch=epoch, holder="test", pid=1, pid_started=1.0, state="running",
-            code_version="1", settings_hash="1", checkpoint="x",
-        )  # fmt: skip
-        matcher_records.begin_heartbeat(store, first)
+        matcher_words.begins(store, epoch)
     counts = {"messages": messages}
     matcher_records.record_batch(store, epoch, 1, {}, batch=counts, totals=counts, duration_ms=5)
     matcher_records.write_heartbeat(store, epoch, state="running", events_behind=behind)

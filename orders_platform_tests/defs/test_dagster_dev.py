@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,15 +19,6 @@ from orders_platform_tests.e2e.recovery import durable_after, place
 
 pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(600)]
 WITHIN_S = 300.0
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(tmp_path / "home")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

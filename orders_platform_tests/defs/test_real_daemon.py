@@ -8,9 +8,7 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,15 +21,6 @@ from orders_platform_tests.e2e.recovery import durable_after, place
 pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(1200)]
 BACK_WITHIN_S = 300.0
 """A bound for a machine that does other things too; a quiet one is far below."""
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(tmp_path / "home")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _parts(platform: Platform) -> dict[str, Any]:

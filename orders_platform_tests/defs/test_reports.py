@@ -22,15 +22,13 @@ from orders_platform.errors import OrdersError
 from orders_platform.matching import Rules
 from orders_platform.reports.days import date_at
 from orders_platform.settings import Settings
-from orders_platform.store import matcher_records
 from orders_platform.store.client import Store
 from orders_platform.store.lease import server_time_ms
-from orders_platform.store.matcher_records import Heartbeat
 from orders_platform.store.merge import Arrival, Change, merge
 from orders_platform.streams.offsets import end_offsets
 from orders_platform.streams.publish import Publisher
 from orders_platform.times import MAX_MS
-from orders_platform_tests import oracle
+from orders_platform_tests import matcher_words, oracle
 from orders_platform_tests.adversary import OPENING_MS
 from orders_platform_tests.reports import shops
 from orders_platform_tests.reports.shops import HOUR_MS, event_of
@@ -61,19 +59,7 @@ class Office:
         """Let the heartbeat say that all topics are read to their ends."""
         kafka = self.settings.kafka
         ends = end_offsets(str(kafka.bootstrap_servers), {}, kafka.topics)
-        offsets = {topic: {str(at): end for at, end in partitions.items()} for topic, partitions in ends.items()}
-        beat = Heartbeat(
-            epoch=1,
-            holder="h",
-            pid=1,
-            pid_started=1.0,
-            state="running",
-            code_version="",
-            settings_hash="",
-            checkpoint="",
-        )
-        matcher_records.begin_heartbeat(self.store, beat)
-        matcher_records.record_batch(self.store, 1, 1, offsets, batch={}, totals={}, duration_ms=1)
+        matcher_words.has_read(self.store, matcher_words.as_offsets(ends))
 
     def run(self, first: str, last: str | None = None, job: str = "close_day") -> dg.ExecuteInProcessResult:
         """Make a day, or several in one run as a backfill does."""

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +20,6 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(2400)]
 DEMO_S = 1500.0
 STARTED_S = 300.0
 PARTS = ("kafka", "mongo", "matcher", "dagster", "dagster-daemon")
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(tmp_path / "home")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def begin(platform: Platform, *options: str) -> subprocess.Popen[str]:

@@ -9,16 +9,14 @@ the first `--warm-up` messages (the JVM compiles meanwhile) to the commit of the
 import argparse
 import json
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 from pymongo import MongoClient
 
 from orders_platform.local import mongod
-from orders_platform_tests.e2e.platform import Platform
+from orders_platform_tests.e2e.platform import Platform, passing_platform
 
 LOOK_S = 0.25
 MESSAGES_AN_ORDER = 2.3  # of the generated stream, without duplicates and poison
@@ -87,12 +85,8 @@ def main() -> int:
     arguments.add_argument("--events", type=int, default=500_000)
     arguments.add_argument("--warm-up", type=int, default=200_000)
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        platform = Platform(Path(directory) / "home")
-        try:
-            print(json.dumps(run(platform, chosen.events, chosen.warm_up), indent=2))
-        finally:
-            platform.close()
+    with passing_platform() as platform:
+        print(json.dumps(run(platform, chosen.events, chosen.warm_up), indent=2))
     return 0
 
 

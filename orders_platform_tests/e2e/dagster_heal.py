@@ -8,13 +8,11 @@ import os
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from orders_platform_tests.e2e.platform import Platform
+from orders_platform_tests.e2e.platform import Platform, passing_platform
 from orders_platform_tests.e2e.recovery import durable_after, place
 
 QUIET_S = 30.0
@@ -75,19 +73,15 @@ def main() -> int:
     arguments.add_argument("--kills", type=int, default=5)
     arguments.add_argument("--idle-minutes", type=float, default=10.0)
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        platform = Platform(Path(directory) / "home")
-        try:
-            started_s = time.monotonic()
-            platform.orders("up")
-            say(f"up after {time.monotonic() - started_s:.1f} s")
-            place(platform, "probe-0")
-            durable_after(platform, "probe-0", time.monotonic())
-            healed_s = kills(platform, chosen.kills)
-            seen = idle(platform, chosen.idle_minutes)
-            stalled_s, replaced, same = stop_in_its_tracks(platform)
-        finally:
-            platform.close()
+    with passing_platform() as platform:
+        started_s = time.monotonic()
+        platform.orders("up")
+        say(f"up after {time.monotonic() - started_s:.1f} s")
+        place(platform, "probe-0")
+        durable_after(platform, "probe-0", time.monotonic())
+        healed_s = kills(platform, chosen.kills)
+        seen = idle(platform, chosen.idle_minutes)
+        stalled_s, replaced, same = stop_in_its_tracks(platform)
     say(
         f"healed after {', '.join(f'{each:.1f}' for each in healed_s)} s, median {statistics.median(healed_s):.1f} s; "
         f"idle for {chosen.idle_minutes:g} min: {len(seen)} matcher; stopped: replaced {replaced} time(s), durable "

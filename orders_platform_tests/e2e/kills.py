@@ -8,13 +8,12 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orders_platform_tests.e2e.platform import Platform
+from orders_platform_tests.e2e.platform import Platform, passing_platform
 from orders_platform_tests.poison import POISON
 
 DUPLICATE_SHARE = 0.05
@@ -81,15 +80,11 @@ def main() -> int:
     chosen = arguments.parse_args()
     bad = 0
     for seed in chosen.seeds:
-        with tempfile.TemporaryDirectory() as directory:
-            platform = Platform(Path(directory) / "home")
-            try:
-                started_s = time.monotonic()
-                platform.orders("up", "--no-dagster")
-                up_s = time.monotonic() - started_s
-                result = run(platform, seed, chosen.events)
-            finally:
-                platform.close()
+        with passing_platform() as platform:
+            started_s = time.monotonic()
+            platform.orders("up", "--no-dagster")
+            up_s = time.monotonic() - started_s
+            result = run(platform, seed, chosen.events)
         bad += len(result.wrong)
         back = ", ".join(f"{seconds:.1f}" for seconds in result.back_after_s)
         print(f"seed {seed}: {result.orders} orders, {result.published} messages, {result.poison} poison; up in "

@@ -19,10 +19,10 @@ from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.matching import Rules
 from orders_platform.store import day, matcher_records, merge
 from orders_platform.store.client import Store
-from orders_platform.store.matcher_records import Heartbeat
 from orders_platform.streams.offsets import Positions, end_offsets
 from orders_platform.streams.read import Record, read_range
 from orders_platform.streams.roles import ADJUSTMENTS, ORDERS, PAYMENTS
+from orders_platform_tests import matcher_words
 from orders_platform_tests.e2e.month_stream import Delivery
 
 PARTITIONS = 3
@@ -65,7 +65,7 @@ class MonthMatcher:
         self._times: dict[tuple[str, int], list[int]] = defaultdict(list)
         self._make_topics()
         self._producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True, "linger.ms": 5})
-        matcher_records.begin_heartbeat(store, _heartbeat())
+        matcher_words.begins(store)
 
     def publish(self, messages: Iterable[Delivery]) -> None:
         """Send messages in their order; the broker's time of each is when it arrives."""
@@ -130,16 +130,3 @@ class MonthMatcher:
         wanted = [NewTopic(topic, num_partitions=PARTITIONS, config=TOLD_TIME) for topic in self.topics]
         for made in admin.create_topics(wanted).values():
             made.result(timeout=30)
-
-
-def _heartbeat() -> Heartbeat:
-    return Heartbeat(
-        epoch=1,
-        holder="months",
-        pid=1,
-        pid_started=1.0,
-        state="running",
-        code_version="",
-        settings_hash="",
-        checkpoint="",
-    )

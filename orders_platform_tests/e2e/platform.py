@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +75,14 @@ class Platform:
 
     def close(self) -> None:
         self.orders("down", "--purge", expect=None)
+
+
+@contextmanager
+def passing_platform() -> Iterator[Platform]:
+    """Give a platform in a home that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        platform = Platform(Path(directory) / "home")
+        try:
+            yield platform
+        finally:
+            platform.close()

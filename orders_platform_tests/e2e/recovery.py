@@ -7,14 +7,12 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from pymongo import MongoClient
 
 from orders_platform.local import mongod
-from orders_platform_tests.e2e.platform import Platform
+from orders_platform_tests.e2e.platform import Platform, passing_platform
 
 TIMEOUT_S = 300.0
 
@@ -46,23 +44,19 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--kills", type=int, default=5)
     kills = arguments.parse_args().kills
-    with tempfile.TemporaryDirectory() as directory:
-        platform = Platform(Path(directory) / "home")
-        try:
-            started_s = time.monotonic()
-            platform.orders("up", "--no-dagster")
-            print(f"up after {time.monotonic() - started_s:.1f} s")
-            place(platform, "probe-0")
-            durable_after(platform, "probe-0", time.monotonic())
-            healed_s = []
-            for number in range(1, kills + 1):
-                killed_s = platform.kill_matcher()
-                place(platform, f"probe-{number}")
-                healed_s.append(durable_after(platform, f"probe-{number}", killed_s))
-            print("healed after", ", ".join(f"{seconds:.1f}" for seconds in healed_s), "s; median",
-                  f"{statistics.median(healed_s):.1f} s")  # fmt: skip
-        finally:
-            platform.close()
+    with passing_platform() as platform:
+        started_s = time.monotonic()
+        platform.orders("up", "--no-dagster")
+        print(f"up after {time.monotonic() - started_s:.1f} s")
+        place(platform, "probe-0")
+        durable_after(platform, "probe-0", time.monotonic())
+        healed_s = []
+        for number in range(1, kills + 1):
+            killed_s = platform.kill_matcher()
+            place(platform, f"probe-{number}")
+            healed_s.append(durable_after(platform, f"probe-{number}", killed_s))
+        print("healed after", ", ".join(f"{seconds:.1f}" for seconds in healed_s), "s; median",
+              f"{statistics.median(healed_s):.1f} s")  # fmt: skip
     return 0
 
 

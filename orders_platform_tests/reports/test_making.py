@@ -14,15 +14,15 @@ from orders_platform.matching import Rules
 from orders_platform.reports.days import date_at, day_of
 from orders_platform.reports.making import Broker, earlier_match_rates, make_day
 from orders_platform.reports.statement import as_json, make
-from orders_platform.store import breaks, day, dead_letters, matcher_records, statements
+from orders_platform.store import breaks, day, dead_letters, statements
 from orders_platform.store.client import Store
 from orders_platform.store.dead_letters import DeadLetter
-from orders_platform.store.matcher_records import Heartbeat
 from orders_platform.store.merge import Arrival, Change, merge
 from orders_platform.streams.publish import Publisher
 from orders_platform.times import MAX_MS
 from orders_platform_tests import oracle, statement_oracle
 from orders_platform_tests.adversary import OPENING_MS
+from orders_platform_tests.matcher_words import has_read
 from orders_platform_tests.reports import shops
 from orders_platform_tests.reports.shops import DAY_MS, HOUR_MS, event_of
 
@@ -40,21 +40,6 @@ def stored(store: Store, shop: shops.Shop, clock_ms: int = MAX_MS, start: int = 
         offset += len(its)
     merge(store, changes, clock_ms, rules)
     return offset
-
-
-def has_read(store: Store, offsets: dict[str, dict[str, int]], epoch: int = 1) -> None:
-    heartbeat = Heartbeat(
-        epoch=epoch,
-        holder="h",
-        pid=1,
-        pid_started=1.0,
-        state="running",
-        code_version="",
-        settings_hash="",
-        checkpoint="",
-    )
-    matcher_records.begin_heartbeat(store, heartbeat)
-    matcher_records.record_batch(store, epoch, 1, offsets, batch={}, totals={}, duration_ms=1)
 
 
 def content(kind: str, order_id: str, at_ms: int, **fields: Any) -> oracle.Content:

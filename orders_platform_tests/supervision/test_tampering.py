@@ -18,16 +18,15 @@ from orders_platform.matching import Rules, fold
 from orders_platform.reports.days import day_of
 from orders_platform.reports.making import Broker, make_day
 from orders_platform.settings import Settings
-from orders_platform.store import audit, documents, matcher_records
+from orders_platform.store import audit, documents
 from orders_platform.store.client import CODEC, Store
-from orders_platform.store.matcher_records import Heartbeat
 from orders_platform.streams.offsets import begin_offsets, end_offsets
 from orders_platform.streams.publish import Publisher
 from orders_platform.streams.read import read_range
 from orders_platform.supervision import checks, rounds
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import Memory
-from orders_platform_tests import oracle
+from orders_platform_tests import matcher_words, oracle
 from orders_platform_tests.adversary import OPENING_MS
 from orders_platform_tests.reports.shops import DAY_MS, HOUR_MS
 from orders_platform_tests.supervision.conftest import settings
@@ -226,12 +225,7 @@ def match_all(settings: Settings, store: Store, rules: Rules) -> None:
     for records in read_range(servers, {}, begins, ends):
         columns = Messages(*zip(*[(r.value, r.topic, r.partition, r.offset, r.time_ms) for r in records], strict=True))
         match(columns, HotOrders(None, Bounds(0, 0)), ZERO_MS + DAY_MS, store, rules)
-    heartbeat = Heartbeat(
-        epoch=1, holder="h", pid=1, pid_started=1.0, state="running", code_version="", settings_hash="", checkpoint=""
-    )
-    matcher_records.begin_heartbeat(store, heartbeat)
-    offsets = {topic: {str(at): offset for at, offset in its.items()} for topic, its in ends.items()}
-    matcher_records.record_batch(store, 1, 1, offsets, batch={}, totals={}, duration_ms=1)
+    matcher_words.has_read(store, matcher_words.as_offsets(ends))
 
 
 @pytest.fixture
