@@ -36,6 +36,8 @@ TYPES = (
 )
 
 TOO_MANY_EVENTS = "too_many_events"
+DAMAGED_ORDER = "damaged_order"
+"""No rule of events: somebody wrote past the schema of the order that the event belongs to."""
 REASONS = (
     "too_large",
     "not_utf8",
@@ -50,6 +52,7 @@ REASONS = (
     "bad_time",
     "bad_text",
     TOO_MANY_EVENTS,
+    DAMAGED_ORDER,
 )
 
 

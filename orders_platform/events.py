@@ -15,6 +15,7 @@ from orders_platform.event_rules import (
     CHARGEBACK_OPENED,
     CHARGEBACK_REVERSED,
     CURRENCY,
+    DAMAGED_ORDER,
     LONG_ID,
     MAX_AMOUNT_MINOR,
     MAX_MESSAGE_BYTES,
@@ -39,6 +40,7 @@ from orders_platform.times import MAX_MS, format_ms
 __all__ = [
     "CHARGEBACK_OPENED",
     "CHARGEBACK_REVERSED",
+    "DAMAGED_ORDER",
     "MAX_MESSAGE_BYTES",
     "ORDER_CANCELLED",
     "ORDER_PLACED",

@@ -60,7 +60,7 @@ def test_poison_is_rejected_with_its_reason_and_field(poison: Poison) -> None:
 
 def test_poison_has_every_reason_several_times_and_no_line_feed() -> None:
     reasons = [poison.reason for poison in POISON]
-    assert set(reasons) == set(events.REASONS) - {"too_many_events"}
+    assert set(reasons) == set(events.REASONS) - {"too_many_events", "damaged_order"}
     assert all(reasons.count(reason) >= 3 for reason in reasons)
     assert len({poison.name for poison in POISON}) == len(POISON) >= 40
     assert not any(b"\n" in poison.raw for poison in POISON)

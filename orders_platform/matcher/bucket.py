@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from orders_platform.events import TOO_MANY_EVENTS, Event, Rejection, decode_many
+from orders_platform.events import DAMAGED_ORDER, TOO_MANY_EVENTS, Event, Rejection, decode_many
 from orders_platform.matcher.hot import HotOrders
 from orders_platform.matching import Rules
 from orders_platform.store import dead_letters
 from orders_platform.store.client import Store
 from orders_platform.store.dead_letters import DeadLetter
-from orders_platform.store.merge import Arrival, Change, merge
+from orders_platform.store.merge import Arrival, Change, Merged, merge
 
 
 class Messages(NamedTuple):
@@ -67,8 +67,8 @@ def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules
     merged = merge(store, changes, clock_ms, rules)
     for order_id, known in merged.known.items():
         hot.put(order_id, known)
-    if merged.refused:
-        rejected |= _positions_of(merged.refused, messages)
+    if merged.refused or merged.damaged:
+        rejected |= _rejections(merged, messages)
     dead_letters.write(store, [_letter(messages, at, rejection) for at, rejection in rejected.items()])
     written = time.perf_counter()
     return Counts(
@@ -100,11 +100,12 @@ def _sort(messages: Messages) -> tuple[Mapping[str, list[Arrival]], dict[int, Re
     return arrivals, rejected
 
 
-def _positions_of(refused: Sequence[Arrival], messages: Messages) -> dict[int, Rejection]:
-    """Return the arrivals that an order's bound refused as rejections by their position among the messages."""
-    coordinates = {(arrival.topic, arrival.partition, arrival.offset) for arrival in refused}
+def _rejections(merged: Merged, messages: Messages) -> dict[int, Rejection]:
+    """Return the arrivals that could not be merged as rejections by their position among the messages."""
+    why = {arrival[1:]: TOO_MANY_EVENTS for arrival in merged.refused}
+    why |= {arrival[1:]: DAMAGED_ORDER for arrival in merged.damaged}
     everything = zip(messages.topics, messages.partitions, messages.offsets, strict=True)
-    return {at: Rejection(TOO_MANY_EVENTS) for at, here in enumerate(everything) if here in coordinates}
+    return {at: Rejection(why[here]) for at, here in enumerate(everything) if here in why}
 
 
 def _letter(messages: Messages, at: int, rejection: Rejection) -> DeadLetter:

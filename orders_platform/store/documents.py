@@ -46,6 +46,10 @@ class Stored(NamedTuple):
     judgement: tuple[Any, ...]
 
 
+class Damaged:
+    """In the place of a stored document that can't be read."""
+
+
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What reading or folding a document may raise that somebody has written past the schema."""
 _EVENT_FIELDS = (

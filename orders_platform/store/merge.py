@@ -24,8 +24,8 @@ from orders_platform.errors import RetryableStoreError, UnknownOutcome
 from orders_platform.matching import Rules
 from orders_platform.store import abandoned, documents
 from orders_platform.store.client import DURABLE, FAST_CODEC, Store
-from orders_platform.store.documents import Arrival, Stored
-from orders_platform.store.failures import DUPLICATE_KEY, WRITE_CONFLICT, sorted_error
+from orders_platform.store.documents import Arrival, Damaged, Stored
+from orders_platform.store.failures import DUPLICATE_KEY, VALIDATION_FAILURE, WRITE_CONFLICT, sorted_error
 from orders_platform.store.plan import Change, Known, Merged, plan
 
 __all__ = ["Arrival", "Change", "Known", "Merged", "merge"]
@@ -40,6 +40,7 @@ ABANDONED_S = 3.0  # a transaction that has waited so long for its client has lo
 _PAUSE_S = 0.01
 _PAUSE_MAX_S = 1.0
 _SNAPSHOT = ReadConcern("snapshot")
+_DAMAGED_CODES = frozenset({VALIDATION_FAILURE, 2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: no array, say
 
 
 def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) -> Merged:
@@ -61,6 +62,11 @@ def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) 
         except _ConflictError:
             merged.conflicts += len(chunk.changes)
             waiting.extendleft(reversed(_after_conflict(store, chunk)))
+        except _DamagedError:
+            if len(chunk.changes) > 1:
+                waiting.extendleft(reversed(_halves(chunk)))
+            else:
+                merged.damaged += chunk.changes[0].arrivals
         except _TooLargeError:
             waiting.extendleft(reversed(_halves(chunk)))
         except (RetryableStoreError, UnknownOutcome):
@@ -77,6 +83,10 @@ class _ConflictError(Exception):
 
 class _TooLargeError(Exception):
     """The stored documents of a chunk hold more events than we want in memory at once."""
+
+
+class _DamagedError(Exception):
+    """MongoDB refuses to update a document of the chunk: somebody wrote past its schema."""
 
 
 class _Chunk(msgspec.Struct):
@@ -147,19 +157,23 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
 
     Raises:
         _ConflictError: another writer got there first; nothing was written.
-        _TooLargeError: it must be done in smaller parts; nothing was written.
+        _DamagedError, _TooLargeError: it must be done in smaller parts; nothing was written.
     """
+    updates = False
     try:
         with store.session() as session:
             _begin(session)
             stored = _read(store, changes, session)
             planned = plan(changes, stored, clock_ms, time.time_ns() // 1_000_000, _cluster_time_ms(session), rules)
+            updates = bool(planned.updates)
             _run(store, session, "insert", "documents", planned.inserts)
             _run(store, session, "update", "updates", planned.updates)
             _commit(session)
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
             raise _ConflictError from error
+        if updates and isinstance(error, OperationFailure) and error.code in _DAMAGED_CODES:
+            raise _DamagedError from error
         raise sorted_error(error, writing=False) from error
     merged.add(planned.merged)
 
@@ -181,9 +195,9 @@ def _commit(session: ClientSession) -> None:
     session.commit_transaction()
 
 
-def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> dict[str, int | Stored]:
+def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> dict[str, int | Stored | Damaged]:
     """Return what is stored of orders: the version where it is as believed, else what a merge needs."""
-    found: dict[str, int | Stored] = {}
+    found: dict[str, int | Stored | Damaged] = {}
     believed = {change.order_id: change.known.version for change in changes if change.known is not None}
     if believed:
         for document in store.orders.find({"_id": {"$in": list(believed)}}, {"version": 1}, session=session):
@@ -194,7 +208,11 @@ def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> di
         events = 0
         orders = store.orders.with_options(FAST_CODEC)
         for document in orders.find({"_id": {"$in": others}}, documents.STORED_FIELDS, session=session):
-            read = found[document["_id"]] = documents.stored(document)
+            try:
+                read = found[document["_id"]] = documents.stored(document)
+            except documents.UNREADABLE:
+                found[document["_id"]] = Damaged()
+                continue
             events += len(read.view.events)
             if events > READ_EVENTS and len(changes) > 1:
                 raise _TooLargeError

@@ -12,7 +12,7 @@ from orders_platform.events import Event
 from orders_platform.matching import Document, Rules, View, fold, union
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
-from orders_platform.store.documents import Arrival, Stored
+from orders_platform.store.documents import UNREADABLE, Arrival, Damaged, Stored
 
 LATE_MS = 3_600_000
 """An event that is merged so long after it occurred makes its order's `late_at`: daily statements look for such."""
@@ -45,13 +45,15 @@ class Change(NamedTuple):
 
 
 class Merged(msgspec.Struct):
-    """What became of changes: each order's new state, arrivals beyond the bound of events, and counts of orders.
+    """What became of changes: each order's new state, arrivals beyond the bound of events, arrivals for orders whose
+    stored document is damaged, and counts of orders.
 
     `conflicts` counts orders that another writer had moved, once for each time.
     """
 
     known: dict[str, Known]
     refused: list[Arrival]
+    damaged: list[Arrival] = []
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -61,6 +63,7 @@ class Merged(msgspec.Struct):
         """Take over what became of more changes, of other orders."""
         self.known.update(more.known)
         self.refused += more.refused
+        self.damaged += more.damaged
         self.inserted += more.inserted
         self.updated += more.updated
         self.unchanged += more.unchanged
@@ -84,7 +87,7 @@ class Plan(msgspec.Struct):
 
 def plan(
     changes: Sequence[Change],
-    stored: Mapping[str, int | Stored],
+    stored: Mapping[str, int | Stored | Damaged],
     clock_ms: int,
     now_ms: int,
     merged_ms: int,
@@ -93,8 +96,27 @@ def plan(
     """Return what to write. `stored` has, by order id, the version where it is as believed, else what is stored."""
     made = Plan([], [], Merged({}, []), clock_ms, now_ms, merged_ms, rules)
     for change in changes:
-        _plan_order(made, change, stored.get(change.order_id))
+        found = stored.get(change.order_id)
+        try:
+            if isinstance(found, Damaged):
+                made.merged.damaged += change.arrivals
+            else:
+                _plan_order(made, change, found)
+        except UNREADABLE:
+            base = found if isinstance(found, Stored) else change.known
+            if base is None or not _is_damaged(change.order_id, base.view, rules):
+                raise
+            made.merged.damaged += change.arrivals
     return made
+
+
+def _is_damaged(order_id: str, view: View, rules: Rules) -> bool:
+    """Return whether what is stored can't even be judged by itself."""
+    try:
+        documents.figures(fold(order_id, view.events, view.clock_ms, rules, view.overflow))
+    except UNREADABLE:
+        return True
+    return False
 
 
 def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None:

@@ -126,18 +126,24 @@ def newest_breaks(store: Store, limit: int) -> list[tuple[Document, int]]:
 def due(store: Store, now_ms: int, limit: int) -> list[tuple[str, Known]]:
     """Return up to `limit` orders that wait for something and whose deadline lies before `now_ms`, oldest first.
 
+    A document that can't be read is left out: the clock changes nothing about it.
+
     Raises:
         StoreError: MongoDB could not be reached.
     """
     wanted = {"status": {"$in": sorted(PENDING_STATUSES)}, "deadline_at": {"$lt": DatetimeMS(now_ms)}}
     with translated():
         found = list(store.orders.find(wanted, sort=[("deadline_at", ASCENDING)], limit=limit))
-    return [(each["_id"], _known(each)) for each in found]
+    known = ((each["_id"], _known(each)) for each in found)
+    return [(order_id, its) for order_id, its in known if its is not None]
 
 
-def _known(found: Mapping[str, Any]) -> Known:
-    figures = documents.figures(documents.folded(found))
-    read = documents.stored(found)
+def _known(found: Mapping[str, Any]) -> Known | None:
+    try:
+        figures = documents.figures(documents.folded(found))
+        read = documents.stored(found)
+    except documents.UNREADABLE:
+        return None
     return Known(read.version, read.view, True, documents.fingerprint(figures))
 
 
