@@ -40,7 +40,7 @@ def ensure(
         _say(f"Setting up {environment.name} from {lock.name}; the first time this takes some minutes.")
         (environment / STAMP).unlink(missing_ok=True)
         build = lock.with_name("build.txt")
-        uv = _find_uv(lock.with_name("uv.txt"))
+        uv = find_uv(lock.with_name("uv.txt"))
         if uv is None or not _install_with_uv(uv, python, environment, build, lock, project):
             _install_with_pip(python, environment, build, lock, project)
         (environment / STAMP).write_text(stamp + "\n")
@@ -65,7 +65,7 @@ def _only_one(environment: Path) -> Iterator[None]:
         yield
 
 
-def _find_uv(lock: Path) -> Path | None:
+def find_uv(lock: Path) -> Path | None:
     """Return uv: from PATH, from an earlier time, or freshly installed by pip into the user's cache."""
     if found := shutil.which("uv"):
         return Path(found)

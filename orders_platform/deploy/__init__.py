@@ -1,0 +1,1 @@
+"""How the platform gets onto an engine: what is packed, what is planned, what is asked for."""
