@@ -69,6 +69,10 @@ class MongoSettings(_Group):
     uri_file: Path | None = None
     database: str = "orders_platform"
 
+    def is_given(self) -> bool:
+        """Return whether any setting names a MongoDB, without reading a secret."""
+        return self.uri is not None or self.uri_file is not None
+
     def given_uri(self) -> str | None:
         """Return the URI that was set, directly or in a file: not for logs."""
         return _secret(self.uri, self.uri_file, "mongo.uri_file")
@@ -117,6 +121,7 @@ class MatcherSettings(_Group):
     starting_offsets: Literal["earliest", "latest"] = "earliest"
     checkpoint: str | None = None
     master: str = "local[2,4]"
+    backend: Literal["local", "dataproc", "kubernetes"] = "local"
 
 
 class AlertsSettings(_Group):
@@ -137,6 +142,7 @@ class DataprocSettings(_Group):
 
     project: str | None = None
     region: str | None = None
+    bucket: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,220}(/[A-Za-z0-9._-]+)*$")
 
 
 class LocalSettings(_Group):
@@ -173,6 +179,12 @@ class Settings(_Group):
             SettingsError: a key is unknown or a value is not what its key takes.
         """
         return build(layers(overrides, environ, root))
+
+    def checkpoint(self) -> str | None:
+        """Return where the matcher's first checkpoint is; None: in the home."""
+        if self.matcher.checkpoint is None and self.matcher.backend == "dataproc" and self.dataproc.bucket:
+            return f"{self.dataproc.bucket}/checkpoint"
+        return self.matcher.checkpoint
 
     def fingerprint(self) -> str:
         """Return a short hash of what a running matcher must be restarted for, secrets left out."""

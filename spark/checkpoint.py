@@ -15,6 +15,7 @@ LAYOUT_VERSION = 1
 _REPAIR = (
     "Run `orders matcher repair`: it moves the checkpoint aside and starts from the kept offsets; nothing is lost."
 )
+_RESCALE = "Run `orders matcher rescale`: it begins a new checkpoint with the new number of buckets; nothing is lost."
 
 
 def bucket_ids(buckets: int) -> list[int]:
@@ -78,7 +79,8 @@ class Checkpoint:
         changed = sorted(key for key in before.keys() | layout.keys() if before.get(key) != layout.get(key))
         if changed:
             told = ", ".join(f"{key} (was {before.get(key)}, is {layout.get(key)})" for key in changed)
-            raise CheckpointError(f"The checkpoint was made with another layout: {told}.", _REPAIR)
+            fix = _RESCALE if changed == ["bucket_ids"] else _REPAIR
+            raise CheckpointError(f"The checkpoint was made with another layout: {told}.", fix)
 
     def end_offsets(self, batch_id: int) -> dict[str, dict[str, int]]:
         """Return where a batch ends: for every topic and partition the offset of the next message.

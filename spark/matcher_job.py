@@ -4,6 +4,7 @@ Reads everything from the environment: the settings, and `ORDERS_MATCHER_EPOCH`,
 repair, `ORDERS_MATCHER_START_OFFSETS`. Exit status: 0 asked to stop, 1 failed (the heartbeat says why), 3 deposed.
 """
 
+import json
 import os
 import socket
 import sys
@@ -24,7 +25,7 @@ from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
-from orders_platform.streams.offsets import end_offsets
+from orders_platform.streams.offsets import complete, end_offsets
 from orders_platform.version import code_version
 from spark.bucket_state import match_buckets, mongo_target
 from spark.checkpoint import LAYOUT_VERSION, Checkpoint, bucket_ids
@@ -119,6 +120,7 @@ class Driver:
             code_version=code_version(),
             settings_hash=self.settings.fingerprint(),
             checkpoint=self.checkpoint_path,
+            buckets=self.settings.matcher.buckets,
         )
 
     def _start(self, spark: SparkSession) -> StreamingQuery:
@@ -139,7 +141,7 @@ class Driver:
             _bootstrap_servers(self.settings),
             kafka.client_properties(),
             kafka.topics,
-            os.environ.get("ORDERS_MATCHER_START_OFFSETS", matcher.starting_offsets),
+            self._starting_offsets(),
             matcher.max_events_per_batch,
         )
         bounds = Bounds(matcher.hot_orders_max, matcher.hot_bytes_max)
@@ -152,6 +154,16 @@ class Driver:
             .foreachBatch(self._record)
             .start()
         )
+
+    def _starting_offsets(self) -> str:
+        """Return where a new checkpoint begins, in Spark's format; one that has batches goes on where it was."""
+        kept = os.environ.get("ORDERS_MATCHER_START_OFFSETS")
+        if kept is None:
+            return self.settings.matcher.starting_offsets
+        kafka = self.settings.kafka
+        # Partitions may have been added since the offsets were kept.
+        ends = end_offsets(_bootstrap_servers(self.settings), kafka.client_properties(), kafka.topics)
+        return json.dumps(complete(json.loads(kept), ends))
 
     def _record(self, counts: DataFrame, batch_id: int) -> None:
         """Run the batch by its one action, then record it: only now is everything that it read durable."""

@@ -39,7 +39,7 @@ COMMANDS = {
     "resolve": ("report", "Record a person's decision on a break."),
     "replay": ("feed", "Put events through the matcher again."),
     "dead-letters": ("feed", "Show rejected messages, or publish them again."),
-    "matcher": ("supervise", "Start, stop, restart or repair the matcher."),
+    "matcher": ("supervise", "Start, stop, restart, repair or rescale the matcher."),
     "supervise": ("supervise", "Keep the matcher running, in the foreground."),
     "config": ("settings", "Show every setting and where its value comes from."),
     "completion": ("settings", "Print the completion script of a shell."),

@@ -55,7 +55,7 @@ def supervise(settings: Settings) -> None:
 
 @click.group()
 def matcher() -> None:
-    """Start, stop, restart or repair the matcher."""
+    """Start, stop, restart, repair or rescale the matcher."""
 
 
 @matcher.command()
@@ -105,6 +105,22 @@ def repair(settings: Settings) -> None:
         aside, beat = Control(settings, output.say).repair()
     output.say(f"The old checkpoint is in {aside}." if aside else "There was no checkpoint to move aside.")
     output.say(f"The matcher runs (epoch {beat.epoch}).")
+
+
+@matcher.command()
+@pass_settings
+def rescale(settings: Settings) -> None:
+    """Give the running matcher the number of buckets that matcher.buckets names.
+
+    It finishes its batch and goes on with a new checkpoint from the offsets last committed. Nothing is lost or counted
+    twice. New partitions of the topics need no command: the matcher reads them from their first message.
+    """
+    from orders_platform.supervision.control import Control
+
+    with output.activity("Rescaling the matcher ..."):
+        before, beat = Control(settings, output.say).rescale()
+    was = "" if before is None else f"; it had {before}"
+    output.say(f"The matcher runs with {beat.buckets} buckets{was} (epoch {beat.epoch}).")
 
 
 def _log(text: str) -> None:

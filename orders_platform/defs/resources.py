@@ -17,9 +17,8 @@ from orders_platform.settings import Settings
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import Positions, begin_offsets, end_offsets
 from orders_platform.supervision import rounds
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.checks import SAMPLE, Subject
-from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import MakeBackend, Memory
 
 TIMEOUT_S = 5.0
@@ -93,7 +92,7 @@ class MatcherResource(dg.ConfigurableResource):
 
     def make_backend(self) -> MakeBackend:
         """Return what makes the backend that the matcher lives in."""
-        return LocalBackend
+        return make_backend
 
     @contextmanager
     def subject(self, sample: int | None = SAMPLE) -> Iterator[Subject]:
@@ -107,7 +106,7 @@ class MatcherResource(dg.ConfigurableResource):
         try:
             store, _, servers = connections.get()
             me, clock = rounds.identity(settings), rounds.SteadyClock()
-            sight = rounds.make_round(settings, connections, me, Memory(), clock, Policy())
+            sight = rounds.make_round(settings, connections, me, Memory(), clock, policy_of(settings))
             yield Subject(settings, store, servers, sight, sample)
         finally:
             connections.close()

@@ -211,7 +211,7 @@ def _clock(server: admin.Server) -> Finding:
 
 
 def _checkpoint(settings: Settings) -> Iterator[Finding]:
-    given = settings.matcher.checkpoint
+    given = settings.checkpoint()
     if given is not None and "://" in given and not given.startswith("file:"):
         yield Finding("checkpoint", "ok", f"{given}, not on this machine")
         return

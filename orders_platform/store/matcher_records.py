@@ -26,14 +26,18 @@ from orders_platform.store.lease import (
 
 __all__ = [
     "Batch",
+    "BegunCheckpoint",
     "Desired",
     "Heartbeat",
     "Lease",
     "Offsets",
     "Start",
     "add_start",
+    "begin_checkpoint",
     "begin_heartbeat",
+    "forget_start_offsets",
     "read_batches",
+    "read_checkpoint",
     "read_desired",
     "read_heartbeat",
     "read_lease",
@@ -70,6 +74,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str
     settings_hash: str
     checkpoint: str
+    buckets: int | None = None
     started_at_ms: int = 0
     alive_at_ms: int = 0
     batch_id: int | None = None
@@ -80,6 +85,15 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     last: dict[str, Any] = {}
     deadline_swept_to_ms: int | None = None
     failure: str | None = None
+
+
+class BegunCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that a person's word began: where it is, under which setting, and the offsets that a driver begins
+    at which finds it empty."""
+
+    base: str | None
+    location: str | None
+    offsets: Offsets | None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +155,7 @@ def begin_heartbeat(store: Store, heartbeat: Heartbeat) -> None:
         "code_version": heartbeat.code_version,
         "settings_hash": heartbeat.settings_hash,
         "checkpoint": heartbeat.checkpoint,
+        "buckets": None if heartbeat.buckets is None else Int64(heartbeat.buckets),
     }
     begun = {"$set": fields, "$currentDate": {"started_at": True, "alive_at": True}}
     begun["$setOnInsert"] = {"offsets": {}, "deadline_swept_to": None}
@@ -236,6 +251,37 @@ def read_heartbeat(store: Store) -> Heartbeat | None:
     with translated():
         found = store.matcher.find_one({"_id": "heartbeat"})
     return None if found is None else _read(found, Heartbeat)
+
+
+def begin_checkpoint(store: Store, begun: BegunCheckpoint) -> None:
+    """Let the next drivers have this checkpoint.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    with translated(writing=True):
+        store.matcher.replace_one({"_id": "checkpoint"}, _longs(msgspec.structs.asdict(begun)), upsert=True)
+
+
+def read_checkpoint(store: Store) -> BegunCheckpoint | None:
+    """Return the checkpoint that was begun last, or None if none ever was: then it is the settings'.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.matcher.find_one({"_id": "checkpoint"})
+    return None if found is None else _read(found, BegunCheckpoint)
+
+
+def forget_start_offsets(store: Store) -> None:
+    """A driver has committed: its checkpoint knows better from now on.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    with translated(writing=True):
+        store.matcher.update_one({"_id": "checkpoint", "offsets": {"$ne": None}}, {"$set": {"offsets": None}})
 
 
 def set_desired(

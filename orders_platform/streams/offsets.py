@@ -11,6 +11,8 @@ from orders_platform.errors import ServiceUnavailable
 from orders_platform.streams.client import admin, unreachable
 
 Positions = dict[str, dict[int, int]]
+EARLIEST = -2
+"""Kafka's word, in Spark's offset format, for the first message that is still there."""
 
 # What a broker answers for a moment after a topic was made or a leader has changed.
 _PASSING = frozenset(
@@ -38,6 +40,16 @@ def end_offsets(
         SettingsError: `client` holds a property that the Kafka client does not take.
     """
     return _offsets(bootstrap_servers, client, topics, OffsetSpec.latest(), timeout_s)
+
+
+def complete(
+    offsets: Mapping[str, Mapping[str, int]], partitions: Mapping[str, Iterable[int]]
+) -> dict[str, dict[str, int]]:
+    """Return an offset for every partition that exists, as Spark wants it: the first message where none is known."""
+    return {
+        topic: {str(at): offsets.get(topic, {}).get(str(at), EARLIEST) for at in its}
+        for topic, its in partitions.items()
+    }
 
 
 def begin_offsets(

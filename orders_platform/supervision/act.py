@@ -3,10 +3,8 @@
 import msgspec
 
 from orders_platform.errors import OrdersError
-from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store
-from orders_platform.supervision import repair
 from orders_platform.supervision.decide import DIED, STALLED, Restart, Start
 from orders_platform.supervision.observe import Backend, Handle
 from orders_platform.supervision.rounds import Identity, Sight
@@ -30,7 +28,7 @@ def record_ends(sight: Sight, store: Store, backend: Backend) -> list[str]:
     return told
 
 
-def start(settings: Settings, me: Identity, action: Start, sight: Sight, store: Store, backend: Backend) -> Handle:
+def start(me: Identity, action: Start, sight: Sight, store: Store, backend: Backend) -> Handle:
     """Take the epoch, record the start, then start: in this order nothing that lives is ever off the record.
 
     Raises:
@@ -53,7 +51,7 @@ def start(settings: Settings, me: Identity, action: Start, sight: Sight, store: 
     )
     records.add_start(store, begun)
     try:
-        return backend.submit(epoch, action.attempt, repair.kept_start_offsets(settings.home))
+        return backend.submit(epoch, action.attempt, records.read_checkpoint(store))
     except OrdersError:
         records.add_start(store, msgspec.structs.replace(begun, outcome="failed", lived_s=0.0, end=DIED))
         raise

@@ -5,23 +5,22 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from orders_platform.errors import CheckpointError, StackError
+from orders_platform.errors import StackError
 from orders_platform.local import processes
 from orders_platform.local.stack import Endpoints, endpoints
 from orders_platform.settings import PREFIX, Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
-from orders_platform.streams.offsets import end_offsets
-from orders_platform.supervision import dagster_home, repair
-from orders_platform.supervision.backends.local import REPOSITORY, LocalBackend
-from orders_platform.supervision.decide import Policy
+from orders_platform.streams.offsets import begin_offsets
+from orders_platform.supervision import checkpoints, dagster_home
+from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.errand import turn
 from orders_platform.supervision.observe import Handle
 from orders_platform.supervision.rounds import forget_report, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
+from orders_platform.surroundings import ROOT
 
 READY_TIMEOUT_S = 600.0
 """Session, checkpoint and first heartbeat take about 20 s on two busy cores, 80 s where ten processes wait for each; a
@@ -44,7 +43,7 @@ class Control:
         self._say = say
         self._endpoints: Endpoints = endpoints(settings)
         self._store: Store = connect(self._endpoints.mongo_uri, settings.mongo.database)
-        self._backend = LocalBackend(settings, self._endpoints)
+        self._backend = make_backend(settings, self._endpoints)
         self._asked_ms = 0
 
     def close(self) -> None:
@@ -73,7 +72,7 @@ class Control:
         running = self._backend.find()
         if running is None:
             return False
-        deadline_s = time.monotonic() + (0.0 if now else Policy().drain_ms / 1000)
+        deadline_s = time.monotonic() + (0.0 if now else policy_of(self._settings).drain_ms / 1000)
         while time.monotonic() < deadline_s and self._backend.find() is not None:
             time.sleep(_POLL_S)
         # The politeness of a signal is lost on a process that is stopped in its tracks; KILL follows.
@@ -96,29 +95,43 @@ class Control:
             ensure_supervisor(self._settings)
         return self.wait_until_ready(after_epoch=0 if before is None else before.epoch)
 
-    def repair(self) -> tuple[Path | None, records.Heartbeat]:
-        """Put the checkpoint aside and start a new one at the offsets last committed; return where the old one is.
+    def repair(self) -> tuple[str | None, records.Heartbeat]:
+        """Give the checkpoint up and start a new one at the offsets last committed; return where the old one is.
 
         Raises:
-            CheckpointError: the checkpoint is not on this machine, or can't be moved.
+            CheckpointError: the checkpoint can't be moved.
             OrdersError: the matcher does not stop or come up.
         """
-        checkpoint = checkpoint_path(self._settings)
         by_dagster = processes.stop(self._settings.home, DAEMON)
         stop_supervisor(self._settings)
         self.stop()
         if processes.find(self._settings.home, SUPERVISOR) is not None:
-            raise StackError("The supervisor did not end.", "Stop it, then run `orders matcher repair` again.")
+            raise StackError("The supervisor did not end.", "Stop it, then run the command again.")
         # A supervisor in somebody's terminal may have been about to start one: it heeds the wish within a tick.
         time.sleep(_SETTLE_S)
         self.stop()
-        aside, epoch = self._renew(checkpoint)
+        aside, epoch = self._renew()
         if by_dagster:
             dagster_home.start_daemon(self._settings)
         ensure_supervisor(self._settings)
         return aside, self.wait_until_ready(after_epoch=epoch)
 
-    def repair_beside_daemon(self) -> tuple[Path | None, records.Heartbeat]:
+    def rescale(self) -> tuple[int | None, records.Heartbeat]:
+        """Give the running matcher the number of buckets that the settings name; return what it had, if it is known.
+
+        Its batch is finished, and a new checkpoint begins at the offsets that it committed: nothing is lost or counted
+        twice, whatever was under way. Done again after it was interrupted, it goes on.
+
+        Raises:
+            OrdersError: messages behind those offsets are not kept any more; the matcher does not stop or come up.
+        """
+        before = records.read_heartbeat(self._store)
+        if before is not None:
+            self._require_kept(before.offsets)
+        _, beat = self.repair()
+        return None if before is None else before.buckets, beat
+
+    def repair_beside_daemon(self) -> tuple[str | None, records.Heartbeat]:
         """Do what `repair` does while Dagster's daemon goes on, of which the caller is a part: it heeds the wish that
         the matcher be stopped, and no run of it acts until the new checkpoint may begin.
 
@@ -126,28 +139,47 @@ class Control:
             As `repair`.
             StackError: no daemon supervises, or one of its runs takes too long.
         """
-        checkpoint = checkpoint_path(self._settings)
         if find_supervisor(self._settings.home) is None:
             raise StackError("Nobody would start the matcher again.", "Run `orders up`, or `orders matcher repair`.")
         with turn(self._settings.home):
             self.stop()
-            aside, epoch = self._renew(checkpoint)
+            aside, epoch = self._renew()
         return aside, self.wait_until_ready(after_epoch=epoch)
 
-    def _renew(self, checkpoint: Path) -> tuple[Path | None, int]:
-        """Put the checkpoint aside and want a matcher that begins a new one; return its new name, and the latest
+    def _renew(self) -> tuple[str | None, int]:
+        """Give the checkpoint up and want a matcher that begins a new one; return where the old one is, and the latest
         epoch."""
-        aside = repair.put_checkpoint_aside(checkpoint)
+        begun = records.read_checkpoint(self._store)
         before = records.read_heartbeat(self._store)
-        if before is not None and before.offsets:
-            kafka = self._settings.kafka
-            ends = end_offsets(self._endpoints.bootstrap_servers, kafka.client_properties(), kafka.topics)
-            repair.keep_start_offsets(self._settings.home, repair.complete(before.offsets, ends))
+        offsets = before.offsets if before is not None and before.offsets else None
+        if offsets is None and begun is not None:
+            offsets = begun.offsets  # it was interrupted before a driver committed
+        aside, following = checkpoints.give_up(self._settings, begun)
+        records.begin_checkpoint(
+            self._store,
+            records.BegunCheckpoint(base=self._settings.checkpoint(), location=following, offsets=offsets),
+        )
+        if offsets is not None:
             self._say("The new checkpoint begins at the offsets that were last committed.")
         else:
             self._say(f"No offsets are kept: the new checkpoint begins at {self._settings.matcher.starting_offsets}.")
         self._want("running", "repaired by a person", reset_breaker=True)
         return aside, 0 if before is None else before.epoch
+
+    def _require_kept(self, offsets: records.Offsets) -> None:
+        kafka = self._settings.kafka
+        begins = begin_offsets(self._endpoints.bootstrap_servers, kafka.client_properties(), kafka.topics)
+        gone = [
+            f"{topic} {partition}"
+            for topic, partitions in offsets.items()
+            for partition, offset in partitions.items()
+            if begins.get(topic, {}).get(int(partition), 0) > offset
+        ]
+        if gone:
+            raise StackError(
+                f"Kafka no longer keeps messages that the matcher has not read, in {', '.join(gone)}.",
+                "Let the matcher catch up first, or accept the loss with `orders matcher repair`.",
+            )
 
     def wait_until_ready(self, after_epoch: int = 0, timeout_s: float = READY_TIMEOUT_S) -> records.Heartbeat:
         """Return the heartbeat of a living driver whose stream runs, of a later epoch than `after_epoch`.
@@ -163,7 +195,7 @@ class Control:
                 return beat
             self._give_up_with_supervisor()
             time.sleep(_POLL_S)
-        log = self._backend.describe()["log"]
+        log = self._backend.describe().get("log", "its log")
         raise StackError(f"The matcher was not ready within {timeout_s:.0f} s.", f"Read {log} and `orders status`.")
 
     def _give_up_with_supervisor(self) -> None:
@@ -196,7 +228,7 @@ def ensure_supervisor(settings: Settings) -> None:
         return
     own = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     environment = processes.environment(
-        own | {"ORDERS_HOME": str(settings.home.resolve()), "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        own | {"ORDERS_HOME": str(settings.home.resolve()), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     )
     forget_report(settings.home)
     processes.start(settings.home, SUPERVISOR, [sys.executable, "-c", _COMMAND, "supervise"], environment)
@@ -209,25 +241,6 @@ def stop_supervisor(settings: Settings) -> bool:
         StackError: it does not end.
     """
     return processes.stop(settings.home, SUPERVISOR)
-
-
-def checkpoint_path(settings: Settings) -> Path:
-    """Return the checkpoint's directory on this machine.
-
-    Raises:
-        CheckpointError: it is elsewhere.
-    """
-    given = settings.matcher.checkpoint
-    if given is None:
-        return settings.home / "checkpoint"
-    if given.startswith("file:"):
-        return Path("/" + given.removeprefix("file:").lstrip("/"))
-    if "://" in given:
-        raise CheckpointError(
-            f"The checkpoint {given} is not on this machine.",
-            "Move it aside with its own tools, set matcher.starting_offsets, and run `orders matcher restart`.",
-        )
-    return Path(given)
 
 
 def _is_ready(beat: records.Heartbeat, running: Handle | None) -> bool:

@@ -21,10 +21,9 @@ from orders_platform.local import home as homes
 from orders_platform.local import processes
 from orders_platform.settings import PREFIX, Settings
 from orders_platform.supervision.backends.class_archive import stop_making
-from orders_platform.supervision.backends.local import REPOSITORY
 from orders_platform.supervision.rounds import forget_report
 from orders_platform.supervision.supervisor_lock import DAEMON, take
-from orders_platform.surroundings import RESERVED
+from orders_platform.surroundings import RESERVED, ROOT
 
 WEBSERVER = "dagster"
 READY_TIMEOUT_S = 300.0
@@ -153,8 +152,8 @@ def prepare(home: Path) -> Path:
     homes.prepare(home)
     with homes.writing(home):
         (home / "dagster").mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(REPOSITORY / "dagster.yaml", home / "dagster" / "dagster.yaml")
-        shutil.copyfile(REPOSITORY / "workspace.yaml", _workspace(home))
+        shutil.copyfile(ROOT / "dagster.yaml", home / "dagster" / "dagster.yaml")
+        shutil.copyfile(ROOT / "workspace.yaml", _workspace(home))
     return home.resolve() / "dagster"
 
 
@@ -168,7 +167,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "ORDERS_HOME": str(settings.home.resolve()),
         "DAGSTER_HOME": str(settings.home.resolve() / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         # Dagster warns of its own parts that are in beta, at each start of each process.
         "PYTHONWARNINGS": "ignore",

@@ -71,9 +71,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """A living matcher process of this home, identified by pid and start time together."""
+    """A living driver."""
 
-    pid: int
     started_ms: int
     """When it was first seen."""
     epoch: int
@@ -195,7 +194,8 @@ def decide(
 
 def _when_unwanted(observed: Observed, now_ms: int, policy: Policy) -> Action:
     if observed.driver is None:
-        return _look_again(now_ms, "It is stopped, as asked.", policy)
+        away = f" {_and(observed.unreachable)} can't be reached." if observed.unreachable else ""
+        return _look_again(now_ms, f"It is stopped, as asked.{away}", policy)
     since_ms = now_ms if observed.draining_since_ms is None else observed.draining_since_ms
     if now_ms - since_ms < policy.drain_ms:
         return Stop("A stop was asked for; it finishes its batch.", drain=True)

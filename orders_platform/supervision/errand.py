@@ -20,7 +20,7 @@ from orders_platform.local.home import prepare, writing
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.supervision import act, rounds
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.decide import DIED, Alert, Policy, Restart, Start, Stop
 from orders_platform.supervision.observe import Handle, MakeBackend, Memory
 from orders_platform.supervision.supervisor_lock import plain_supervisor
@@ -66,7 +66,7 @@ def carry_out(
     deed: Deed,
     request: Request,
     say: Callable[[str], None],
-    make_backend: MakeBackend = LocalBackend,
+    make: MakeBackend = make_backend,
     policy: Policy | None = None,
 ) -> Outcome:
     """Look again, do `deed` if it is still what is to be done, and return when a started driver has beaten once.
@@ -82,14 +82,14 @@ def carry_out(
         told.append(text)
         say(text)
 
-    connections = rounds.Connections(settings, make_backend)
+    connections = rounds.Connections(settings, make)
     me = rounds.identity(settings)
-    memory, ending = request.memory, DIED
+    memory, ending, bounds = request.memory, DIED, policy or policy_of(settings)
     try:
         with turn(settings.home):
             for _ in range(2):  # a restart is an end and a start
                 store, backend, _ = connections.get()
-                sight = rounds.make_round(settings, connections, me, memory, request.clock, policy or Policy(), ending)
+                sight = rounds.make_round(settings, connections, me, memory, request.clock, bounds, ending)
                 if sight.facts.unreachable:
                     raise StackError(sight.action.reason, "It is looked at again in a moment.")
                 wanted = deed_of(sight)
@@ -101,17 +101,16 @@ def carry_out(
                 running = sight.facts.running
                 match sight.action:
                     case Start(attempt, reason) as action:
-                        handle = act.start(settings, me, action, sight, store, backend)
-                        tell(f"Started: epoch {handle.epoch}, attempt {attempt}, pid {handle.pid}. {reason}")
-                        _await_first_beat(connections, handle)
-                        tell("It has given its first sign of life.")
+                        handle = act.start(me, action, sight, store, backend)
+                        tell(f"Started: epoch {handle.epoch}, attempt {attempt}, {handle.told}. {reason}")
+                        tell(_await_first_beat(settings, connections, handle))
                         return Outcome(tuple(told), handle)
                     case Restart(reason, ending) as action if running is not None:
-                        tell(f"Ends epoch {running.epoch} (pid {running.pid}). {reason}")
+                        tell(f"Ends epoch {running.epoch} ({running.told}). {reason}")
                         act.end(action, running, backend)
                         memory = sight.memory
                     case Stop(reason, _) if running is not None:
-                        tell(f"Ends epoch {running.epoch} (pid {running.pid}). {reason}")
+                        tell(f"Ends epoch {running.epoch} ({running.told}). {reason}")
                         backend.stop(running, drain=False)
                     case Alert(reason, fix):
                         raise StackError(reason, fix)
@@ -137,17 +136,21 @@ def is_at_work(home: Path) -> bool:
     return False
 
 
-def _await_first_beat(connections: rounds.Connections, handle: Handle) -> None:
+def _await_first_beat(settings: Settings, connections: rounds.Connections, handle: Handle) -> str:
+    """Return what is to be told of the driver once it has begun, or once it is clear that it lives and waits."""
     store, backend, _ = connections.get()
     deadline_s = time.monotonic() + FIRST_BEAT_TIMEOUT_S
     log = backend.describe().get("log", "its log")
     while time.monotonic() < deadline_s:
         beat = records.read_heartbeat(store)
         if beat is not None and beat.epoch >= handle.epoch:
-            return
+            return "It has given its first sign of life."
         if backend.find() is None:
             raise StackError("The matcher ended before its first sign of life.", f"Read {log}; it is started again.")
         time.sleep(_POLL_S)
+    if settings.matcher.backend != "local":
+        # A machine, an image or its turn may take longer; how long that is borne with is for the rounds to say.
+        return f"It still waits at {backend.name}: {backend.describe().get('state', 'no sign of life yet')}."
     raise StackError(f"The matcher gave no sign of life within {FIRST_BEAT_TIMEOUT_S:.0f} s.", f"Read {log}.")
 
 

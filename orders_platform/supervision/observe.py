@@ -25,23 +25,34 @@ Ends = Mapping[str, Mapping[int, int]]
 
 
 class Handle(msgspec.Struct, frozen=True):
-    """A living driver: pid and start time (seconds since 1970) together are its identity, for a pid is used again."""
+    """A living driver as its backend knows it."""
 
-    pid: int
-    started: float
+    id: str
+    """Its identity for good: a process's pid and start, for a pid is used again; a job's id; a pod's uid."""
+    told: str
+    """What people call it: `pid 4711`, `job orders-12-1`, `pod orders-matcher-7c9f`."""
     epoch: int
     attempt: int
+    pid: int | None = None
+    """Of a process of this machine: its death stops the work."""
 
 
 class Backend(Protocol):
     """Where a matcher can live. A backend decides nothing."""
 
-    def submit(self, epoch: int, attempt: int, start_offsets: records.Offsets | None = None) -> Handle:
+    name: str
+    """What people call the place."""
+
+    def submit(self, epoch: int, attempt: int, begun: records.BegunCheckpoint | None = None) -> Handle:
         """Start a driver and return at once; whether it works is for its heartbeat to say."""
         ...
 
     def find(self) -> Handle | None:
-        """Return the living driver, if there is one."""
+        """Return the living driver, if there is one; also one that still waits for its turn.
+
+        Raises:
+            OrdersError: nobody can say, because the place does not answer.
+        """
         ...
 
     def stop(self, handle: Handle, drain: bool) -> None:
@@ -72,6 +83,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """One look, unjudged. None where a service did not answer or nothing is on record."""
 
     running: Handle | None = None
+    backend_answered: bool = True
+    """Without it nobody knows whether a driver lives."""
     unreachable: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     """What those who could not be asked said instead, for the log."""
@@ -114,7 +127,12 @@ def look(
     Each service gets `timeout_s` for all it is asked, also one that takes connections and hangs.
     """
     problems: dict[str, str] = {}
-    found: dict[str, object] = {"running": backend.find()}
+    found: dict[str, object] = {}
+    try:
+        found["running"] = backend.find()
+    except OrdersError as error:
+        found["backend_answered"] = False
+        problems[backend.name] = str(error)
     try:
         if store is None:
             raise StackError("MongoDB is not running.", "Run `orders up`.")
@@ -154,6 +172,8 @@ def events_behind(facts: Facts, from_earliest: bool) -> int | None:
 
 def remember(memory: Memory, facts: Facts, behind: int | None, now_ms: int) -> Memory:
     """Return the memory after this look."""
+    if not facts.backend_answered:
+        return memory
     if facts.running is None:
         down_since_ms = now_ms if memory.down_since_ms is None else memory.down_since_ms
         return Memory(epoch=memory.epoch, since_ms=memory.since_ms, down_since_ms=down_since_ms)
@@ -186,7 +206,7 @@ def observed(
         code_version=code_version,
         settings_hash=settings_hash,
         unreachable=facts.unreachable,
-        driver=None if running is None else Driver(running.pid, memory.since_ms or 0, running.epoch, running.attempt),
+        driver=None if running is None else Driver(memory.since_ms or 0, running.epoch, running.attempt),
         down_since_ms=memory.down_since_ms,
         ready=beat is not None and beat.state == "running",
         committed=beat is not None and beat.committed_at_ms is not None,

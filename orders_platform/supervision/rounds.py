@@ -16,7 +16,7 @@ from orders_platform.local.stack import Endpoints, endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.backends.choose import make_backend
 from orders_platform.supervision.decide import (
     ASKED,
     DIED,
@@ -100,9 +100,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Connections:
     """Store, backend and brokers of one home; anew when the local stack came back with other addresses."""
 
-    def __init__(self, settings: Settings, make_backend: MakeBackend = LocalBackend) -> None:
+    def __init__(self, settings: Settings, make: MakeBackend = make_backend) -> None:
         self._settings = settings
-        self._make_backend = make_backend
+        self._make_backend = make
         self._endpoints: Endpoints | None = None
         self._store: Store | None = None
         self.backend: Backend | None = None
@@ -179,7 +179,7 @@ def _closed(
     facts: Facts, memory: Memory, ending: str, holder: str, now_ms: int
 ) -> tuple[Facts, tuple[records.Start, ...]]:
     """Return the facts with every life closed that is over, and those lives."""
-    if facts.desired is None:
+    if facts.desired is None or not facts.backend_answered:
         return facts, ()
     living = None if facts.running is None else facts.running.epoch
     history, over = [], []

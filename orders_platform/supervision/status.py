@@ -12,7 +12,7 @@ from orders_platform.settings import Settings
 from orders_platform.store.client import connect
 from orders_platform.streams.client import admin
 from orders_platform.supervision import dagster_home
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.backends.choose import make_backend
 from orders_platform.supervision.decide import ASKED, State
 from orders_platform.supervision.observe import Facts, events_behind, look
 from orders_platform.supervision.rounds import Report, read_report
@@ -64,7 +64,7 @@ def gather(settings: Settings) -> Status:
     """Ask every part, each with a short time-out; a part that does not answer is a state, not an error."""
     kafka, servers = _kafka(settings)
     mongo, uri = _mongo(settings)
-    backend = LocalBackend(settings, Endpoints(servers or "", uri or ""))
+    backend = make_backend(settings, Endpoints(servers or "", uri or ""))
     store = None if uri is None else connect(uri, settings.mongo.database, timeout_s=TIMEOUT_S)
     try:
         facts = look(settings, servers, store, backend, timeout_s=TIMEOUT_S)

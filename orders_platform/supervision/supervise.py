@@ -12,9 +12,10 @@ from collections.abc import Callable
 from orders_platform.errors import OrdersError
 from orders_platform.local.home import prepare
 from orders_platform.settings import Settings
+from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store
-from orders_platform.supervision import act, repair, rounds
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision import act, rounds
+from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.decide import ASKED, DIED, Alert, Policy, Restart, Start, Stop, Wait
 from orders_platform.supervision.observe import Backend, Handle, MakeBackend, Memory
 from orders_platform.supervision.rounds import Sight, SteadyClock
@@ -32,11 +33,11 @@ class Supervisor:
         settings: Settings,
         say: Callable[[str], None],
         policy: Policy | None = None,
-        backend: MakeBackend = LocalBackend,
+        backend: MakeBackend = make_backend,
     ) -> None:
         self._settings = settings
         self._say = say
-        self._policy = policy or Policy()
+        self._policy = policy or policy_of(settings)
         self._clock = SteadyClock()
         self._memory = Memory()
         self._me = rounds.identity(settings)
@@ -104,7 +105,7 @@ class Supervisor:
         running = sight.facts.running
         if sight.committed and running is not None and running.epoch != self._proved:
             self._proved = running.epoch
-            repair.forget_start_offsets(self._settings.home)
+            records.forget_start_offsets(store)
             backend.proved(running)
         self._last = running
         self._act(sight, store, backend)
@@ -114,16 +115,16 @@ class Supervisor:
         running = sight.facts.running
         match sight.action:
             case Start(attempt, reason) as action if sight.desired is not None:
-                self._last = handle = act.start(self._settings, self._me, action, sight, store, backend)
+                self._last = handle = act.start(self._me, action, sight, store, backend)
                 self._ending = DIED
-                self._say(f"Starts the matcher: epoch {handle.epoch}, attempt {attempt}, pid {handle.pid}. {reason}")
+                self._say(f"Starts the matcher: epoch {handle.epoch}, attempt {attempt}, {handle.told}. {reason}")
             case Restart(reason, end) as action if running is not None:
-                self._say(f"Ends the matcher (pid {running.pid}). {reason}")
+                self._say(f"Ends the matcher ({running.told}). {reason}")
                 self._ending = end
                 act.end(action, running, backend)
             case Stop(reason, drain) if running is not None:
                 self._ending = ASKED
-                self._say_once(f"Stops the matcher (pid {running.pid}). {reason}")
+                self._say_once(f"Stops the matcher ({running.told}). {reason}")
                 if not drain:
                     backend.stop(running, drain=False)
             case Alert(reason, fix):

@@ -15,7 +15,7 @@ import psutil
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick
 
-from orders_platform.supervision.backends.local import REPOSITORY
+from orders_platform.surroundings import ROOT
 
 WITHIN_S = 120.0
 """A bound for a machine that does other things too; a quiet one is far below."""
@@ -28,15 +28,15 @@ class RealDagster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        shutil.copyfile(REPOSITORY / "dagster.yaml", folder / "dagster.yaml")
+        shutil.copyfile(ROOT / "dagster.yaml", folder / "dagster.yaml")
         with self.instance():
             pass  # makes its tables: two processes that do so at once get into each other's way
-        self.environment = {"DAGSTER_HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+        self.environment = {"DAGSTER_HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start one of Dagster's programs in a session of its own; the daemon if none is named."""
-        arguments = command or ("-m", "orders_platform.defs.daemon", "-m", LOCATION, "-d", str(REPOSITORY))
+        arguments = command or ("-m", "orders_platform.defs.daemon", "-m", LOCATION, "-d", str(ROOT))
         with (self.folder / "output.log").open("ab") as log:
             started = subprocess.Popen(
                 [sys.executable, *arguments],

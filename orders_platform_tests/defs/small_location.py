@@ -7,9 +7,9 @@ from orders_platform.supervision import errand
 from orders_platform_tests.defs.ticking import small_definitions
 from orders_platform_tests.supervision.conftest import QUICK
 
-sensors.POLICY = QUICK
+sensors.policy_of = lambda settings: QUICK
 sensors._OPEN |= {DagsterRunStatus.STARTING: 15.0, DagsterRunStatus.STARTED: 5.0}
 sensors.WATCH_S = 0.5
-errand.Policy = lambda: QUICK  # type: ignore[assignment,misc]
+errand.policy_of = lambda settings: QUICK
 
 defs = small_definitions()

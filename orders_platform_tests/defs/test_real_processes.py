@@ -14,7 +14,8 @@ from dagster._core.scheduler.instigation import TickStatus
 from orders_platform.local import mongod, processes
 from orders_platform.store import matcher_records as records
 from orders_platform.store.schema import migrate
-from orders_platform.supervision.backends.local import REPOSITORY
+from orders_platform.supervision.backends.local import pid_of
+from orders_platform.surroundings import ROOT
 from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.defs.real_dagster import LOCATION, WITHIN_S, RealDagster
 from orders_platform_tests.defs.ticking import small_definitions
@@ -67,7 +68,7 @@ def kill_matcher(home: Platform) -> int:
     """Kill the driver and return its epoch."""
     running = home.backend.find()
     assert running is not None
-    os.kill(running.pid, signal.SIGKILL)
+    os.kill(pid_of(running), signal.SIGKILL)
     return running.epoch
 
 
@@ -176,7 +177,7 @@ def test_a_code_server_that_is_killed_and_a_tick_that_times_out_hold_nothing_up_
     home: Platform, make: Callable[[str], RealDagster], stack: RunningStack
 ) -> None:
     dagster = make("dagster")
-    daemon = dagster.start("-c", RENEWED_SOONER, str(REPOSITORY), DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS="3")
+    daemon = dagster.start("-c", RENEWED_SOONER, str(ROOT), DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS="3")
     dagster.until(home.committed)
     alive = home.epoch_pid()
     mongo = processes.find(stack.home, mongod.NAME)
@@ -209,7 +210,7 @@ def test_a_clock_that_is_moved_by_five_minutes_and_a_queue_that_is_full_hold_not
     moved.write_text("0")
     dagster = make("dagster")
     take_every_place(dagster)
-    path = os.pathsep.join((str(tmp_path), str(REPOSITORY)))
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
     daemon = dagster.start(PYTHONPATH=path, MOVED_BY=str(moved))
     dagster.until(home.committed)
     for epoch, seconds in ((2, 300), (3, 0), (4, -300)):

@@ -88,8 +88,8 @@ def test_two_runs_of_one_request_start_one_matcher(dagster: Dagster) -> None:
 
 
 def test_a_stall_is_replaced_only_if_it_still_stalls(dagster: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensors, "POLICY", dagster.platform.policy)
-    monkeypatch.setattr(errand, "Policy", lambda: dagster.platform.policy)
+    monkeypatch.setattr(sensors, "policy_of", lambda settings: dagster.platform.policy)
+    monkeypatch.setattr(errand, "policy_of", lambda settings: dagster.platform.policy)
     epoch = dagster.start()
     dagster.tick()
     stopped = dagster.platform.epoch_pid()

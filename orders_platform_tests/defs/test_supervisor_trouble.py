@@ -32,8 +32,8 @@ SENSOR_TIMEOUT_S = 60.0
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensors, "POLICY", QUICK)
-    monkeypatch.setattr(errand, "Policy", lambda: QUICK)
+    monkeypatch.setattr(sensors, "policy_of", lambda settings: QUICK)
+    monkeypatch.setattr(errand, "policy_of", lambda settings: QUICK)
 
 
 @contextmanager

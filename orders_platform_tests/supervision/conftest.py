@@ -15,7 +15,7 @@ from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.publish import Publisher
-from orders_platform.supervision.backends.local import LocalBackend
+from orders_platform.supervision.backends.local import LocalBackend, pid_of
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.supervise import Supervisor
 from orders_platform_tests.conftest import RunningStack
@@ -97,7 +97,7 @@ class Platform:
     def epoch_pid(self) -> int:
         running = self.backend.find()
         assert running is not None
-        return running.pid
+        return pid_of(running)
 
     def _log(self) -> list[str]:
         return [processes.log_tail(self.settings.home, name, 20) for name in ("matcher", "supervisor")]

@@ -184,7 +184,7 @@ def word(action: Action) -> str:
 def test_a_living_matcher(row: dict[str, str]) -> None:
     silent_ms = ago_ms(row["silent"])
     seen = observed(
-        driver=Driver(100, NOW_MS - int(row["age"]) * 1000, 1, 1),
+        driver=Driver(NOW_MS - int(row["age"]) * 1000, 1, 1),
         ready=silent_ms is not None,
         committed=row["worked"] == "yes",
         events_behind=None if row["behind"] == "?" else int(row["behind"]),
@@ -255,7 +255,7 @@ def test_only_a_person_or_other_code_closes_the_breaker(closed_by: str) -> None:
     ],
 )
 def test_what_replaces_a_healthy_matcher(seen: dict, desired: dict, reason: str) -> None:
-    alive = observed(driver=Driver(100, NOW_MS - 5_000, 1, 1), events_behind=0, **seen)
+    alive = observed(driver=Driver(NOW_MS - 5_000, 1, 1), events_behind=0, **seen)
     started = life(0, NOW_MS - 5_000, None)
     assert decide(alive, Desired(**desired), (started,), NOW_MS) == Restart(reason, "asked")
     # Once: the life that follows carries the new token, code and settings.
@@ -266,7 +266,7 @@ def test_what_replaces_a_healthy_matcher(seen: dict, desired: dict, reason: str)
         code_version=alive.code_version,
         settings_hash=alive.settings_hash,
     )
-    again = msgspec.structs.replace(alive, driver=Driver(101, NOW_MS, 2, 1))
+    again = msgspec.structs.replace(alive, driver=Driver(NOW_MS, 2, 1))
     assert isinstance(decide(again, Desired(**desired), (started, after), NOW_MS), Wait)
 
 
@@ -278,24 +278,24 @@ def test_a_start_that_was_cut_short_gives_the_next_one_more_time(cut_short: int,
     for age_s, action in ((grace_s - 1, "wait"), (grace_s + 1, "replace")):
         since_ms = NOW_MS - age_s * 1000
         seen = observed(
-            driver=Driver(100, since_ms, own.epoch, 1),
+            driver=Driver(since_ms, own.epoch, 1),
             events_behind=1,
             waiting_since_ms=since_ms,
             silent_since_ms=NOW_MS,
         )
         assert word(decide(seen, Desired(), (*before, own), NOW_MS)) == action
     worked = msgspec.structs.replace(before[-1], committed=True)
-    seen = msgspec.structs.replace(seen, driver=Driver(100, NOW_MS - 121_000, own.epoch, 1))
+    seen = msgspec.structs.replace(seen, driver=Driver(NOW_MS - 121_000, own.epoch, 1))
     assert word(decide(seen, Desired(), (*before[:-1], worked, own), NOW_MS)) == "replace", "one that worked resets it"
 
 
 def test_a_driver_that_is_not_on_record_is_left_at_work() -> None:
-    alive = observed(driver=Driver(100, NOW_MS - 5_000, 7, 1), events_behind=0, code_version="v2")
+    alive = observed(driver=Driver(NOW_MS - 5_000, 7, 1), events_behind=0, code_version="v2")
     assert isinstance(decide(alive, Desired(restart_token="new"), (life(0, NOW_MS, 5.0),), NOW_MS), Wait)
 
 
 def test_a_drain_that_takes_too_long_is_cut_short() -> None:
-    alive = observed(driver=Driver(100, NOW_MS - 5_000, 1, 1), draining_since_ms=NOW_MS - POLICY.drain_ms)
+    alive = observed(driver=Driver(NOW_MS - 5_000, 1, 1), draining_since_ms=NOW_MS - POLICY.drain_ms)
     action = decide(alive, Desired(running=False), (), NOW_MS)
     assert isinstance(action, Stop)
     assert not action.drain
@@ -366,7 +366,7 @@ class World:
             assert self.driver is None, "two drivers at once"
             self.fate = self.plan[min(len(self.history), len(self.plan) - 1)]
             epoch = len(self.history) + 1
-            self.driver = Driver(1000 + epoch, self.now_ms, epoch, action.attempt)
+            self.driver = Driver(self.now_ms, epoch, action.attempt)
             if self.jumps:
                 self.wall_skew_ms = self.chance.choice([-7_200_000, 0, 7_200_000])
             self.history.append(
@@ -441,7 +441,7 @@ def test_a_stalled_one_is_always_replaced(seed: int, outages: bool) -> None:
         code_version=st.sampled_from(["v1", "v2"]),
         settings_hash=st.sampled_from(["s1", "s2"]),
         unreachable=st.sampled_from([(), ("Kafka",), ("MongoDB",), ("Kafka", "MongoDB")]),
-        driver=st.none() | st.builds(Driver, st.just(9), st.integers(0, 2**45), st.integers(0, 9), st.integers(0, 9)),
+        driver=st.none() | st.builds(Driver, st.integers(0, 2**45), st.integers(0, 9), st.integers(0, 9)),
         down_since_ms=st.none() | st.integers(0, 2**45),
         ready=st.booleans(),
         committed=st.booleans(),

@@ -12,7 +12,8 @@ import pytest
 from orders_platform.local import processes
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
-from orders_platform.supervision.backends.local import DRIVER, LocalBackend
+from orders_platform.store.matcher_records import BegunCheckpoint
+from orders_platform.supervision.backends.local import DRIVER, LocalBackend, pid_of
 from orders_platform_tests.supervision.conftest import Platform, SmallBackend, is_over
 
 URI = "mongodb://someone:canary-in-uri@127.0.0.1:1/"
@@ -59,7 +60,7 @@ def test_a_driver_is_found_by_another_supervisor_with_its_epoch(home: Settings, 
 def test_it_has_a_session_of_its_own_and_answers_to_no_terminal(home: Settings, backend: LocalBackend) -> None:
     handle = backend.submit(1, 1)
     child_of(home)
-    assert os.getsid(handle.pid) == handle.pid != os.getsid(0)
+    assert os.getsid(pid_of(handle)) == pid_of(handle) != os.getsid(0)
     assert backend.describe()["log"] == str(home.home / "logs" / "matcher.log")
 
 
@@ -75,7 +76,7 @@ def test_stop_ends_what_it_started_too(home: Settings, backend: LocalBackend, dr
 def test_one_that_is_stopped_in_its_tracks_is_killed(home: Settings, backend: LocalBackend) -> None:
     handle = backend.submit(1, 1)
     child = child_of(home)
-    os.kill(handle.pid, signal.SIGSTOP)
+    os.kill(pid_of(handle), signal.SIGSTOP)
     begun_s = time.monotonic()
     backend.stop(handle, drain=False)
     assert time.monotonic() - begun_s < 30
@@ -86,7 +87,7 @@ def test_one_that_is_stopped_in_its_tracks_is_killed(home: Settings, backend: Lo
 def test_leftovers_of_a_killed_driver_are_ended(home: Settings, backend: LocalBackend) -> None:
     handle = backend.submit(1, 1)
     child = child_of(home)
-    os.kill(handle.pid, signal.SIGKILL)
+    os.kill(pid_of(handle), signal.SIGKILL)
     while backend.find() is not None:
         time.sleep(0.05)
     assert not is_over(child)
@@ -115,9 +116,9 @@ def test_secrets_reach_the_driver_by_environment_alone(
 ) -> None:
     monkeypatch.setenv("ORDERS_KAFKA__PASSWORD", "canary-in-password")
     monkeypatch.setenv("SOMEBODY_ELSES_TOKEN", "canary-of-others")
-    handle = backend.submit(1, 1, {"orders": {"0": 5}})
+    handle = backend.submit(1, 1, BegunCheckpoint(base=None, location=None, offsets={"orders": {"0": 5}}))
     child_of(home)
-    process = psutil.Process(handle.pid)
+    process = psutil.Process(pid_of(handle))
     environment = process.environ()
     assert environment["ORDERS_MONGO__URI"] == URI
     assert environment["ORDERS_KAFKA__PASSWORD"] == "canary-in-password"

@@ -6,7 +6,7 @@ import pytest
 from orders_platform.store.matcher_records import Desired, Heartbeat, Lease, Start
 from orders_platform.supervision.observe import Facts, Handle, Memory, events_behind, observed, remember
 
-DRIVER = Handle(pid=100, started=1_000.0, epoch=3, attempt=1)
+DRIVER = Handle(id="100@1000.0", told="pid 100", epoch=3, attempt=1, pid=100)
 BEAT = Heartbeat(
     epoch=3, holder="h", pid=101, pid_started=1.0, state="running", started_at_ms=1, alive_at_ms=5, code_version="v",
     settings_hash="s", checkpoint="c", offsets={"orders": {"0": 7, "1": 2}},

@@ -18,8 +18,9 @@ from orders_platform.local import processes
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.schema import migrate
-from orders_platform.supervision.backends.local import REPOSITORY, LocalBackend
+from orders_platform.supervision.backends.local import LocalBackend
 from orders_platform.supervision.decide import Policy
+from orders_platform.surroundings import ROOT
 from orders_platform_tests.supervision.conftest import Platform, _platform, is_over
 
 pytestmark = [pytest.mark.services, pytest.mark.spark, pytest.mark.timeout(900)]
@@ -69,7 +70,7 @@ def part_of(platform: Platform, words: str) -> psutil.Process:
 def orders(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "orders_platform.cli.main", *arguments],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == expect, done.stderr
     return done

@@ -11,10 +11,11 @@ import pytest
 
 from orders_platform.errors import StackError
 from orders_platform.store import matcher_records as records
-from orders_platform.supervision.backends.local import REPOSITORY
+from orders_platform.supervision.backends.local import pid_of
 from orders_platform.supervision.rounds import own_holder, read_report
 from orders_platform.supervision.status import gather
 from orders_platform.supervision.supervisor_lock import find_supervisor, only_supervisor
+from orders_platform.surroundings import ROOT
 from orders_platform_tests.supervision.conftest import Platform, is_over
 
 pytestmark = pytest.mark.services
@@ -31,7 +32,7 @@ def test_a_killed_matcher_is_back_at_once_and_its_leftovers_are_gone(platform: P
     first = platform.backend.find()
     assert first is not None
     child = psutil.Process(int((platform.settings.home / "child").read_text()))
-    os.kill(first.pid, signal.SIGKILL)
+    os.kill(pid_of(first), signal.SIGKILL)
     platform.until(lambda: platform.committed(first.epoch), 15)
     assert is_over(child)
     before, now = starts(platform)
@@ -51,7 +52,7 @@ def test_the_supervisor_may_die_too(platform: Platform) -> None:
     assert platform.backend.find() == first, "a new supervisor takes over what lives"
     platform.leave()
     assert first is not None
-    os.kill(first.pid, signal.SIGKILL)
+    os.kill(pid_of(first), signal.SIGKILL)
     platform.supervise()
     platform.until(lambda: platform.committed(first.epoch))
     assert starts(platform)[0].end == "died", "a death that nobody saw is put on record"
@@ -97,7 +98,7 @@ def test_one_that_is_stopped_in_its_tracks_is_replaced_once_messages_wait(platfo
     platform.until(platform.committed)
     first = platform.backend.find()
     assert first is not None
-    os.kill(first.pid, signal.SIGSTOP)
+    os.kill(pid_of(first), signal.SIGSTOP)
     platform.publish()
     platform.until(lambda: platform.committed(first.epoch))
     assert starts(platform)[0].end == "stalled"
@@ -123,7 +124,7 @@ def test_a_drain_that_hangs_is_cut_short(platform: Platform) -> None:
     platform.until(platform.committed)
     running = platform.backend.find()
     assert running is not None
-    os.kill(running.pid, signal.SIGSTOP)
+    os.kill(pid_of(running), signal.SIGSTOP)
     records.set_desired(platform.store, state="stopped")
     taken_s = platform.until(lambda: platform.backend.find() is None)
     assert taken_s >= platform.policy.drain_ms / 1000 - 1
@@ -176,7 +177,7 @@ def test_a_second_supervisor_says_so_and_ends(platform: Platform) -> None:
             pass
         second = subprocess.run(
             [sys.executable, "-m", "orders_platform.cli.main", "supervise"],
-            cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert second.returncode == 1
     assert "runs already" in second.stderr
@@ -189,7 +190,7 @@ def test_sigterm_ends_the_supervisor_and_not_the_matcher(platform: Platform) -> 
     running = platform.backend.find()
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "orders_platform.cli.main", "supervise"],
-        cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         platform.until(lambda: find_supervisor(platform.settings.home))

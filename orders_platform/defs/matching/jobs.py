@@ -78,7 +78,7 @@ def _observation(deed: Deed, outcome: Outcome) -> dg.AssetObservation:
     figures: dict[str, dg.MetadataValue] = {"deed": dg.MetadataValue.text(deed)}
     if outcome.handle is not None:
         figures["epoch"] = dg.MetadataValue.int(outcome.handle.epoch)
-        figures["pid"] = dg.MetadataValue.int(outcome.handle.pid)
+        figures["driver"] = dg.MetadataValue.text(outcome.handle.told)
     return dg.AssetObservation("matched_orders", description=" ".join(outcome.told), metadata=figures)
 
 

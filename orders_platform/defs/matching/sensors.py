@@ -17,10 +17,11 @@ from orders_platform.errors import OrdersError, StackError
 from orders_platform.local.home import prepare
 from orders_platform.settings import Settings
 from orders_platform.store import audit
+from orders_platform.store import matcher_records as records
 from orders_platform.store.client import within
-from orders_platform.supervision import errand, repair, rounds
+from orders_platform.supervision import errand, rounds
+from orders_platform.supervision.backends.choose import policy_of
 from orders_platform.supervision.checks import Subject, answer
-from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import TIMEOUT_S, Memory
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 from orders_platform.times import format_ms
@@ -36,7 +37,6 @@ CHECK_EVERY_MS = 60_000
 REPORT_EVERY_MS = 600_000
 TOPICS_EVERY_MS = 3_600_000
 """Dagster keeps events for ever, 4 KB each: with these 7 MB a day. A check that changes is told within a minute."""
-POLICY = Policy()
 HOME_TAG = "orders/home"
 _SOMEBODY = "somebody"
 _OPEN = {
@@ -106,12 +106,12 @@ def _look(
 ) -> tuple[rounds.Sight, Cursor]:
     """Make a round, tell `orders status`, and return what was seen with the cursor after it."""
     me = rounds.identity(settings)
-    sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, POLICY)
+    sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, policy_of(settings))
     cursor = msgspec.structs.replace(cursor, memory=sight.memory)
     _tell_status(context, settings.home, lambda: rounds.write_report(settings.home, sight))
     if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
         cursor = msgspec.structs.replace(cursor, proved=running.epoch)
-        repair.forget_start_offsets(settings.home)
+        records.forget_start_offsets(connections.get()[0])
         connections.get()[1].proved(running)
     return sight, cursor
 

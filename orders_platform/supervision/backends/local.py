@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 import psutil
 
 from orders_platform.errors import MissingDependency
@@ -20,14 +19,16 @@ from orders_platform.local.jars import spark_connector_jars
 from orders_platform.local.java import find_java, java_home
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import PREFIX, Settings
-from orders_platform.store.matcher_records import Offsets
+from orders_platform.store.matcher_records import BegunCheckpoint
 from orders_platform.supervision.backends.class_archive import ClassArchive, stop_making
+from orders_platform.supervision.backends.driver_environment import run_variables
+from orders_platform.supervision.checkpoints import location
 from orders_platform.supervision.observe import Handle
+from orders_platform.surroundings import ROOT
 
 NAME = "matcher"
 STOP_WAIT_S = 15.0
-REPOSITORY = Path(__file__).resolve().parents[3]
-DRIVER = REPOSITORY / "spark" / "matcher_job.py"
+DRIVER = ROOT / "spark" / "matcher_job.py"
 # One collector thread beside two busy cores, and a smaller process; the compilers stay on, throughput needs them.
 LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 """Of the small JVM that only puts the command together and is gone in half a second."""
@@ -37,16 +38,18 @@ JAVA_OPTIONS = "-XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -Djava.net.prefer
 class LocalBackend:
     """Starts, finds and ends the matcher's process of one home."""
 
+    name = "this machine"
+
     def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._home = settings.home.resolve()
         self._java_home: Path | None = None
 
-    def submit(self, epoch: int, attempt: int, start_offsets: Offsets | None = None) -> Handle:
+    def submit(self, epoch: int, attempt: int, begun: BegunCheckpoint | None = None) -> Handle:
         """Start a driver and return at once; whether it works is for its heartbeat to say.
 
-        `start_offsets` are where it begins if it has no checkpoint.
+        `begun` says where it begins if it has no checkpoint.
 
         Raises:
             MissingDependency: Java, Spark or the connector's jars are not there.
@@ -61,19 +64,18 @@ class LocalBackend:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "ORDERS_HOME": str(self._home),
             "ORDERS_KAFKA__BOOTSTRAP_SERVERS": self._endpoints.bootstrap_servers,
             "ORDERS_MONGO__URI": self._endpoints.mongo_uri,
-            "ORDERS_MATCHER_EPOCH": str(epoch),
-            "ORDERS_MATCHER_RUN": f"{epoch}-{attempt}",
-        }
-        if start_offsets is not None:
-            given["ORDERS_MATCHER_START_OFFSETS"] = msgspec.json.encode(start_offsets).decode()
+        } | run_variables(epoch, attempt, None if begun is None else begun.offsets)
+        where = location(self._settings, begun)
+        if where is not None:
+            given["ORDERS_MATCHER__CHECKPOINT"] = where
         environment = processes.environment(_own_variables() | given)
         process = processes.start(self._settings.home, NAME, self._command(spark_home), environment)
-        return Handle(process.pid, process.started, epoch, attempt)
+        return _handle(process, epoch, attempt)
 
     def find(self) -> Handle | None:
         """Return the living driver of this home, if there is one: the JVM, whose death stops the work."""
@@ -81,7 +83,7 @@ class LocalBackend:
         if process is None:
             return None
         epoch, _, attempt = _run_of(process.pid).partition("-")
-        return Handle(process.pid, process.started, int(epoch or 0), int(attempt or 0))
+        return _handle(process, int(epoch or 0), int(attempt or 0))
 
     def stop(self, handle: Handle, drain: bool) -> None:
         """End the driver and everything that it started.
@@ -101,7 +103,7 @@ class LocalBackend:
             StackError: the process that sees to it can't be started.
         """
         if self._settings.matcher.master.startswith("local"):
-            self._class_archive(_spark_home(), spark_connector_jars()).make(handle.pid)
+            self._class_archive(_spark_home(), spark_connector_jars()).make(pid_of(handle))
 
     def close(self) -> None:
         """Let go of what serves the supervisor alone; the driver is left at work.
@@ -171,6 +173,16 @@ class LocalBackend:
             *(part for name, value in configuration.items() for part in ("--conf", f"{name}={value}")),
             str(DRIVER),
         ]
+
+
+def _handle(process: processes.Process, epoch: int, attempt: int) -> Handle:
+    identity = f"{process.pid}@{process.started}"
+    return Handle(identity, f"pid {process.pid}", epoch, attempt, process.pid)
+
+
+def pid_of(handle: Handle) -> int:
+    """Return the process of one of this backend's drivers."""
+    return int(handle.id.partition("@")[0])
 
 
 def _spark_home() -> Path:
