@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from orders_platform.errors import SettingsError
 from orders_platform.matching import Rules
+from orders_platform.secrets import NAME, secret
 from orders_platform.surroundings import (
     PREFIX,
     RESERVED,
@@ -30,6 +31,8 @@ from orders_platform.surroundings import (
 
 Duration = Annotated[timedelta, BeforeValidator(lambda given: duration(given) if isinstance(given, str) else given)]
 
+SecretName = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+"""Of a version in Google's Secret Manager, such as projects/shop/secrets/mongo-uri/versions/3."""
 
 _SECRET_NAMES = re.compile(r"password|secret|\bkey$|\.pem$|oauthbearer\.config|jaas")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
@@ -50,6 +53,7 @@ class KafkaSettings(_Group):
     client: dict[str, str] = Field(default={}, repr=False)  # may hold secrets
     password: SecretStr | None = None
     password_file: Path | None = None
+    password_secret: SecretName | None = None
 
     @property
     def topics(self) -> tuple[str, str, str]:
@@ -58,7 +62,7 @@ class KafkaSettings(_Group):
 
     def client_properties(self) -> dict[str, str]:
         """Return librdkafka's properties, the password among them: not for logs."""
-        secret = _secret(self.password, self.password_file, "kafka.password_file")
+        secret = _secret(self.password, self.password_file, "kafka.password_file", self.password_secret)
         return self.client | ({} if secret is None else {"sasl.password": secret})
 
 
@@ -67,15 +71,16 @@ class MongoSettings(_Group):
 
     uri: SecretStr | None = None
     uri_file: Path | None = None
+    uri_secret: SecretName | None = None
     database: str = "orders_platform"
 
     def is_given(self) -> bool:
         """Return whether any setting names a MongoDB, without reading a secret."""
-        return self.uri is not None or self.uri_file is not None
+        return any(each is not None for each in (self.uri, self.uri_file, self.uri_secret))
 
     def given_uri(self) -> str | None:
         """Return the URI that was set, directly or in a file: not for logs."""
-        return _secret(self.uri, self.uri_file, "mongo.uri_file")
+        return _secret(self.uri, self.uri_file, "mongo.uri_file", self.uri_secret)
 
 
 class MatchingSettings(_Group):
@@ -129,19 +134,26 @@ class AlertsSettings(_Group):
 
     webhook_url: SecretStr | None = None
     webhook_url_file: Path | None = None
+    webhook_url_secret: SecretName | None = None
     format: Literal["slack", "json"] = "slack"
     statement_deadline: Duration = Field(default=timedelta(hours=6), le=timedelta(days=7))
 
     def given_url(self) -> str | None:
         """Return the webhook's address that was set, directly or in a file: not for logs."""
-        return _secret(self.webhook_url, self.webhook_url_file, "alerts.webhook_url_file")
+        return _secret(self.webhook_url, self.webhook_url_file, "alerts.webhook_url_file", self.webhook_url_secret)
 
 
 class DataprocSettings(_Group):
-    """The Google Cloud project and region whose Dataproc is used; without them none is."""
+    """The Google Cloud project and region whose Dataproc is used; without them none is.
+
+    `name` tells platforms apart that share a project; `bucket` holds code, checkpoint and staging.
+    """
 
     project: str | None = None
     region: str | None = None
+    name: str = Field(default="orders", pattern="^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
+    executors: int = Field(default=2, ge=1, le=1000)
+    cluster: str = Field(default="orders-matcher", pattern="^[a-z][a-z0-9-]{0,49}[a-z0-9]$")
     bucket: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,220}(/[A-Za-z0-9._-]+)*$")
 
 
@@ -191,7 +203,7 @@ class Settings(_Group):
         client = {name: value for name, value in self.kafka.client.items() if not is_secret(name)}
         relevant = {
             "kafka": self.kafka.model_dump(mode="json", exclude={"password", "password_file", "client"}) | client,
-            "mongo": [_without_credentials(self.mongo.given_uri()), self.mongo.database],
+            "mongo": [self.mongo.uri_secret or _without_credentials(self.mongo.given_uri()), self.mongo.database],
             "matching": self.matching.model_dump(mode="json"),
             "matcher": self.matcher.model_dump(mode="json"),
         }
@@ -345,11 +357,11 @@ def _unknown_variable(name: str) -> SettingsError:
     return SettingsError(f"The environment variable {name} is no setting.", fix)
 
 
-def _secret(value: SecretStr | None, file: Path | None, key: str) -> str | None:
+def _secret(value: SecretStr | None, file: Path | None, key: str, name: str | None) -> str | None:
     if value is not None:
         return value.get_secret_value()
     if file is None:
-        return None
+        return None if name is None else secret(name)
     try:
         return file.read_text().strip()
     except OSError as error:

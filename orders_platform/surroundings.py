@@ -15,6 +15,7 @@ RESERVED = frozenset(
         "ORDERS_CACHE",
         "ORDERS_IVY_SETTINGS",
         "ORDERS_DEBUG",
+        "ORDERS_GOOGLE_ENDPOINT",
         "ORDERS_PROCESS",
         "ORDERS_MATCHER_EPOCH",
         "ORDERS_MATCHER_RUN",

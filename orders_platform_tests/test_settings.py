@@ -98,6 +98,9 @@ def test_what_is_wrong_is_named_and_what_to_do_too(
 def test_every_key_has_a_variable_that_sets_it(tmp_path: Path) -> None:
     given = {"kafka.client": "{}", "reports.time_zone": "UTC", "matching.payment_window": "5m"}
     given |= {"matcher.backend": "dataproc", "dataproc.bucket": "gs://a-bucket"}
+    given |= dict.fromkeys(("dataproc.name", "dataproc.cluster"), "a-name")
+    secrets = ("kafka.password_secret", "mongo.uri_secret", "alerts.webhook_url_secret")
+    given |= dict.fromkeys(secrets, "projects/p/secrets/s/versions/1")
     given |= {"matcher.starting_offsets": "latest", "alerts.format": "json", "alerts.statement_deadline": "1h"}
     for key in known_keys():
         if key != "home":

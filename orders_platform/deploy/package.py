@@ -22,9 +22,8 @@ import msgspec
 from orders_platform import bootstrap
 from orders_platform.deploy.locked import Locked, Target, closure, read_lock
 from orders_platform.errors import MissingDependency, OrdersError
+from orders_platform.supervision.backends.release import DATAPROC_PYTHON
 
-DATAPROC_PYTHON = "3.12"
-"""Of Dataproc's image 3.0 and of its serverless runtime 3.0."""
 ROOTS = (
     "confluent-kafka",
     "google-cloud-secret-manager",

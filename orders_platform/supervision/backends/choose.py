@@ -17,9 +17,16 @@ def make_backend(settings: Settings, endpoints: Endpoints) -> Backend:
         SettingsError: a driver elsewhere could not reach this home's own Kafka or MongoDB, or the backend's settings
             are missing.
     """
-    from orders_platform.supervision.backends.local import LocalBackend
+    match settings.matcher.backend:
+        case "dataproc":
+            _require_services_elsewhere(settings)
+            from orders_platform.supervision.backends.dataproc import DataprocBackend
 
-    return LocalBackend(settings, endpoints)
+            return DataprocBackend(settings)
+        case _:
+            from orders_platform.supervision.backends.local import LocalBackend
+
+            return LocalBackend(settings, endpoints)
 
 
 def policy_of(settings: Settings) -> Policy:

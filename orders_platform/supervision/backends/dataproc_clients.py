@@ -6,7 +6,6 @@ left alone, Google's clients try for a quarter of an hour.
 
 import functools
 import inspect
-import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from orders_platform.errors import OrdersError, ServiceUnavailable, SettingsError
+from orders_platform.loopback import channel, is_here
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -41,7 +41,7 @@ class Dataproc(msgspec.Struct, frozen=True):
     timeout_s: float = TIMEOUT_S
 
     def __post_init__(self) -> None:
-        if self.endpoint is not None and not _is_here(self.endpoint):
+        if self.endpoint is not None and not is_here(self.endpoint):
             raise SettingsError(
                 "Dataproc's endpoint is not on this machine.",
                 "Leave it out: the region says where Dataproc is, and only there the connection is encrypted.",
@@ -92,10 +92,7 @@ class Dataproc(msgspec.Struct, frozen=True):
     def _made(self, kind: Any) -> Any:
         if self.endpoint is None:
             return kind(client_options={"api_endpoint": f"{self.region}-dataproc.googleapis.com:443"})
-        import grpc
-
-        channel = grpc.insecure_channel(self.endpoint, [("grpc.enable_http_proxy", 0)])
-        return kind(transport=kind.get_transport_class("grpc")(channel=channel))
+        return kind(transport=kind.get_transport_class("grpc")(channel=channel(self.endpoint)))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -139,11 +136,3 @@ def _bound(client: object, timeout_s: float) -> None:
 
 def _sentence(error: "GoogleAPICallError") -> str:
     return f"{error.message}".rstrip(". ") + "."
-
-
-def _is_here(endpoint: str) -> bool:
-    host, _, port = endpoint.rpartition(":")
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback and port.isdecimal()
-    except ValueError:
-        return False
