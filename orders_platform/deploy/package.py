@@ -35,7 +35,16 @@ ROOTS = (
 )
 """What spark/ and the parts of orders_platform under it import; a test holds them against the imports."""
 ENGINE_BRINGS = ("numpy", "pandas", "pyarrow", "pyspark")
-_SOURCES = ("orders_platform", "spark", "pyproject.toml", "README.md", "locks/python.txt", "locks/jars.toml")
+SOURCES = (
+    "orders_platform",
+    "spark",
+    "deploy",
+    "locks",
+    "dagster.yaml",
+    "workspace.yaml",
+    "pyproject.toml",
+    "README.md",
+)
 _NOISE = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 _BUILD_TIMEOUT_S = 600.0
 Progress = Callable[[str], None]
@@ -72,12 +81,12 @@ def build(root: Path, to: Path, *, python: str = DATAPROC_PYTHON, progress: Prog
         MissingDependency: a package can't be had as it was pinned.
     """
     tell = progress or (lambda _what: None)
-    commit, made_s = _commit(root)
+    commit, made_s = commit_of(root)
     target = Target(python)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="orders-package-") as scratch_name:
         scratch = Path(scratch_name)
-        source = _export(root, scratch / "source", commit)
+        source = export(root, scratch / "source", commit)
         tell("Building the wheel.")
         wheel = _wheel(source, scratch / "wheel", made_s)
         needed = engine_packages(source / "locks" / "python.txt", target)
@@ -159,13 +168,13 @@ def _at_run_time(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _commit(root: Path) -> tuple[str, int]:
-    """Return the commit and its time in seconds.
+def commit_of(root: Path) -> tuple[str, int]:
+    """Return the commit that is checked out, and its time in seconds.
 
     Raises:
-        PackageError: there is none, or the tree holds something else.
+        PackageError: there is none, or what is packed has changes that no commit holds.
     """
-    said = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *_SOURCES)
+    said = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
     if changed := [line[3:] for line in said.splitlines()]:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise PackageError(
@@ -184,8 +193,12 @@ def _git(root: Path, *arguments: str) -> str:
     ).decode()
 
 
-def _export(root: Path, to: Path, commit: str) -> Path:
-    """Write out the files of the commit, and nothing else that may lie beside them."""
+def export(root: Path, to: Path, commit: str) -> Path:
+    """Write out the files of the commit, and nothing else that may lie beside them.
+
+    Raises:
+        PackageError: `root` is no checkout.
+    """
     to.mkdir(parents=True)
     content = to.with_suffix(".tar")
     _git(root, "archive", "--format=tar", "-o", str(content), commit)
