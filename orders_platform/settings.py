@@ -157,6 +157,14 @@ class DataprocSettings(_Group):
     bucket: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,220}(/[A-Za-z0-9._-]+)*$")
 
 
+class KubernetesSettings(_Group):
+    """The matcher's Deployment. Without `context` the cluster is the one around this pod, else kubectl's."""
+
+    namespace: str = "orders"
+    deployment: str = "orders-matcher"
+    context: str | None = None
+
+
 class LocalSettings(_Group):
     """Ports of the local platform; without them free ones are chosen and kept."""
 
@@ -176,6 +184,7 @@ class Settings(_Group):
     matcher: MatcherSettings = MatcherSettings()
     alerts: AlertsSettings = AlertsSettings()
     dataproc: DataprocSettings = DataprocSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     local: LocalSettings = LocalSettings()
 
     @classmethod

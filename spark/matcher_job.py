@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
 import msgspec
 import psutil
@@ -63,8 +64,9 @@ class Driver:
         Raises:
             OrdersError, StreamingQueryException: why the matcher cannot go on.
         """
-        records.renew_lease(self.store, self.epoch, self.holder, LEASE_TTL_S)
+        # First of all: a second life of an epoch must not even renew the first one's lease.
         records.begin_heartbeat(self.store, self._first_heartbeat())
+        records.renew_lease(self.store, self.epoch, self.holder, LEASE_TTL_S)
         if (beat := records.read_heartbeat(self.store)) is not None:
             self.offsets = beat.offsets  # of the driver before this one, until the first batch
         query = self._start(build_session(self.settings, self.checkpoint_path))
@@ -101,7 +103,15 @@ class Driver:
             events_behind=self._events_behind(),
             deadline_swept_to_ms=clock_ms if swept_all else None,
         )
+        self._leave_sign()
         return False
+
+    def _leave_sign(self) -> None:
+        """Touch the file whose age a probe looks at: every ten seconds, that must not cost the start of a Python."""
+        sign = self.settings.home / "run" / "alive"
+        with suppress(OSError):  # where nobody probes there may be no home to write to
+            sign.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sign.touch()
 
     def _state(self, query: StreamingQuery) -> str:
         """Return `running` from the first committed batch or the first look at topics that have nothing new."""

@@ -136,8 +136,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 def begin_heartbeat(store: Store, heartbeat: Heartbeat) -> None:
     """Write a driver's first heartbeat. The offsets of the driver before it stay until it commits a batch.
 
+    An epoch is begun once: an engine that starts a process again, or a second one beside it, gets no second life of it.
+
     Raises:
-        Deposed: a later epoch has begun.
+        Deposed: a later epoch has begun, or another process this one.
         StoreError: MongoDB refused or could not be reached.
     """
     fields = {
@@ -161,7 +163,8 @@ def begin_heartbeat(store: Store, heartbeat: Heartbeat) -> None:
     begun["$setOnInsert"] = {"offsets": {}, "deadline_swept_to": None}
     with translated(writing=True):
         try:
-            earlier = {"_id": "heartbeat", "epoch": {"$lte": Int64(heartbeat.epoch)}}
+            mine = {name: fields[name] for name in ("epoch", "holder", "pid_started")}
+            earlier = {"_id": "heartbeat", "$or": [{"epoch": {"$lt": Int64(heartbeat.epoch)}}, mine]}
             store.matcher.update_one(earlier, begun, upsert=True)
         except DuplicateKeyError:
             raise deposed(heartbeat.epoch) from None

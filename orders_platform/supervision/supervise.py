@@ -69,8 +69,11 @@ class Supervisor:
         until_s = time.monotonic() + seconds
         backend = self._connections.backend
         while not ended.wait(GLANCE_S) and time.monotonic() < until_s:
-            if backend is not None and self._last is not None and backend.find() is None:
-                return
+            try:
+                if backend is not None and self._last is not None and backend.find() is None:
+                    return
+            except OrdersError:
+                return  # who can't say is asked again by the look, which tells of it
 
     def tick(self) -> float:
         """Look, decide and act once; return the seconds until the next look."""

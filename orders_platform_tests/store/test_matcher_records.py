@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from orders_platform.errors import Deposed
@@ -130,6 +131,19 @@ def test_a_new_driver_starts_afresh_but_keeps_the_offsets(store: Store) -> None:
     assert heartbeat is not None
     assert (heartbeat.epoch, heartbeat.batch_id, heartbeat.counts, heartbeat.failure) == (2, None, {}, None)
     assert heartbeat.offsets == {"orders": {"0": 5}}
+
+
+def test_an_epoch_is_begun_once(store: Store) -> None:
+    first = msgspec.structs.replace(_first_words(1), holder="orders-matcher-1:7:1-1", pid_started=100.5)
+    records.begin_heartbeat(store, first)
+    records.begin_heartbeat(store, first)  # its own, sent again
+    again = msgspec.structs.replace(first, pid_started=103.0)  # a container started again has the same pid
+    for second in (again, msgspec.structs.replace(first, holder="orders-matcher-2:7:1-1")):
+        with pytest.raises(Deposed):
+            records.begin_heartbeat(store, second)
+    beat = records.read_heartbeat(store)
+    assert beat is not None
+    assert (beat.holder, beat.pid_started) == (first.holder, first.pid_started)
 
 
 def test_a_deposed_driver_can_write_nothing(store: Store) -> None:

@@ -33,13 +33,15 @@ def main() -> int:
     store = connect(uri, settings.mongo.database)
     while mode == "mute":
         time.sleep(1)
-    records.begin_heartbeat(
-        store,
-        records.Heartbeat(
-            epoch=epoch, holder=f"small:{os.getpid()}", pid=os.getpid(), pid_started=0.0, state="starting",
-            started_at_ms=0, alive_at_ms=0, code_version="", settings_hash="", checkpoint=str(Path("none")),
-        ),
+    first = records.Heartbeat(
+        epoch=epoch, holder=f"small:{os.getpid()}", pid=os.getpid(), pid_started=0.0, state="starting",
+        started_at_ms=0, alive_at_ms=0, code_version="", settings_hash="", checkpoint=str(Path("none")),
     )  # fmt: skip
+    try:
+        records.begin_heartbeat(store, first)
+    except Deposed as deposed:
+        print(deposed, file=sys.stderr)
+        return 3
     batch_id, done = 0, None
     while True:
         try:
@@ -53,7 +55,7 @@ def main() -> int:
                 batch_id, done = batch_id + 1, ends
             records.write_heartbeat(store, epoch, "running")
         except Deposed:
-            return 1
+            return 3
         except (ServiceUnavailable, StoreError):
             pass  # away for now
         time.sleep(0.2)

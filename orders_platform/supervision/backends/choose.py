@@ -23,6 +23,11 @@ def make_backend(settings: Settings, endpoints: Endpoints) -> Backend:
             from orders_platform.supervision.backends.dataproc import DataprocBackend
 
             return DataprocBackend(settings)
+        case "kubernetes":
+            _require_services_elsewhere(settings)
+            from orders_platform.supervision.backends.kubernetes import KubernetesBackend
+
+            return KubernetesBackend(settings)
         case _:
             from orders_platform.supervision.backends.local import LocalBackend
 
