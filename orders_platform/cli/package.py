@@ -29,7 +29,7 @@ def package(to: Path, as_json: bool) -> None:
     made = packing.build(ROOT, to, progress=output.say)
     context = image.prepare(ROOT, to / "image", progress=output.say)
     bill = to / "bom.json"
-    bill.write_bytes(sbom.bill_of_materials(made.version, {*made.packages, *context.packages}, context.jar_group))
+    bill.write_bytes(sbom.bill_of_materials(made.version, {*made.packages, *context.packages}, context.jar_groups))
     if as_json:
         output.result_json(
             {

@@ -7,6 +7,7 @@ no file of whoever builds it.
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ class Context(msgspec.Struct, frozen=True):
     commit: str
     packages: tuple[str, ...]
     """As NAME==VERSION."""
-    jar_group: str
+    jar_groups: tuple[str, ...]
     """Of the lock of jars: those that are added to Spark's own."""
 
 
@@ -54,14 +55,14 @@ def prepare(root: Path, to: Path, *, progress: Progress | None = None) -> Contex
     project = tomllib.loads((to / "code" / "pyproject.toml").read_text())["project"]
     packages = closure(project["dependencies"], read_lock(locks / "python.txt", target), target)
     (to / "requirements.txt").write_text("".join(one.requirement() + "\n" for one in packages))
-    group = next(f"spark-{one.version}" for one in packages if one.name == "pyspark")
-    tell(f"Collecting the jars of {group}.")
-    _collect_jars(group, to / "jars")
+    groups = (next(f"spark-{one.version}" for one in packages if one.name == "pyspark"), "image")
+    tell("Collecting the jars.")
+    _collect_jars(groups, to / "jars")
     return Context(
         folder=to,
         commit=commit,
         packages=tuple(f"{one.name}=={one.version}" for one in packages),
-        jar_group=group,
+        jar_groups=groups,
     )
 
 
@@ -74,8 +75,8 @@ def _clear(to: Path) -> None:
     to.mkdir(parents=True, exist_ok=True)
 
 
-def _collect_jars(group: str, to: Path) -> None:
+def _collect_jars(groups: Iterable[str], to: Path) -> None:
     """Copy the verified jars, and their sums as `sha256sum` reads them."""
     to.mkdir()
-    copied = [Path(shutil.copy(jar, to)) for jar in jars.ensure(group)]
+    copied = [Path(shutil.copy(jar, to)) for group in groups for jar in jars.ensure(group)]
     (to / "SHA256SUMS").write_text("".join(f"{sha256(jar)}  {jar.name}\n" for jar in sorted(copied)))

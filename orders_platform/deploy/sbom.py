@@ -9,16 +9,16 @@ from orders_platform.local import jars
 FORMAT = "1.5"
 
 
-def bill_of_materials(version: str, packages: Iterable[str], jar_group: str) -> bytes:
-    """Return the bill of `packages` (NAME==VERSION) and of the locked jars of `jar_group`.
+def bill_of_materials(version: str, packages: Iterable[str], jar_groups: Iterable[str]) -> bytes:
+    """Return the bill of `packages` (NAME==VERSION) and of the locked jars of `jar_groups`.
 
     It names no place that anything came from, and no time.
 
     Raises:
-        MissingDependency: the lock of the jars can't be read, or does not know the group.
+        MissingDependency: the lock of the jars can't be read, or does not know a group.
     """
     libraries = [_python(*one.split("==")) for one in sorted(set(packages))]
-    libraries += [_jar(jar) for jar in sorted(jars.locked(jar_group), key=lambda jar: jar.file_name)]
+    libraries += [_jar(jar) for group in jar_groups for jar in jars.locked(group)]
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": FORMAT,
@@ -34,11 +34,12 @@ def _python(name: str, version: str) -> dict[str, Any]:
 
 
 def _jar(jar: jars.Jar) -> dict[str, Any]:
+    kind = f"?classifier={jar.classifier}" if jar.classifier else ""
     return {
         "type": "library",
         "group": jar.organisation,
         "name": jar.name,
         "version": jar.revision,
-        "purl": f"pkg:maven/{jar.organisation}/{jar.name}@{jar.revision}",
+        "purl": f"pkg:maven/{jar.organisation}/{jar.name}@{jar.revision}{kind}",
         "hashes": [{"alg": "SHA-256", "content": jar.sha256}],
     }

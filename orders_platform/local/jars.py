@@ -31,7 +31,7 @@ _SETTINGS = """<ivysettings>
   <property name="ivy.checksums" value=""/>
   <resolvers><ibiblio name="central" m2compatible="true" usepoms="false"/></resolvers>
 </ivysettings>"""
-_PATTERN = "[organisation]__[artifact]-[revision].[ext]"
+_PATTERN = "[organisation]__[artifact]-[revision](-[classifier]).[ext]"
 _FETCH_TIMEOUT_S = 900.0
 
 
@@ -42,11 +42,13 @@ class Jar(msgspec.Struct, frozen=True):
     name: str
     revision: str
     sha256: str
+    classifier: str = ""
 
     @property
     def file_name(self) -> str:
         """Its name in the cache."""
-        return f"{self.organisation}__{self.name}-{self.revision}.jar"
+        kind = f"-{self.classifier}" if self.classifier else ""
+        return f"{self.organisation}__{self.name}-{self.revision}{kind}.jar"
 
 
 def broker_classpath(progress: Progress | None = None) -> list[Path]:
@@ -102,7 +104,7 @@ def locked(group: str) -> list[Jar]:
         raise MissingDependency(
             f"{LOCK.name} has no jars for {group}.", "Install the PySpark that pyproject.toml pins."
         ) from None
-    return [Jar(*coordinates.split(":"), sha256=digest) for coordinates, digest in pinned.items()]
+    return [_jar(coordinates, digest) for coordinates, digest in pinned.items()]
 
 
 def cache_folder() -> Path:
@@ -120,6 +122,11 @@ def verified(folder: Path, jar: Jar) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
     except OSError:
         return False
+
+
+def _jar(coordinates: str, sha256: str) -> Jar:
+    organisation, name, revision, *classifier = coordinates.split(":")
+    return Jar(organisation, name, revision, sha256, *classifier)
 
 
 def _pyspark_home() -> Path:
@@ -166,11 +173,15 @@ def _module(jars: Sequence[Jar]) -> str:
     dependencies = "".join(
         f"<dependency org={quoteattr(jar.organisation)} name={quoteattr(jar.name)} rev={quoteattr(jar.revision)}"
         f' transitive="false" conf="default->*">'
-        f'<artifact name={quoteattr(jar.name)} type="jar" ext="jar"/></dependency>'
+        f'<artifact name={quoteattr(jar.name)} type="jar" ext="jar"{_classified(jar)}/></dependency>'
         for jar in jars
     )
     info = '<info organisation="orders-platform" module="jars"/>'
-    return f'<ivy-module version="2.0">{info}<dependencies>{dependencies}</dependencies></ivy-module>'
+    return f'<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">{info}<dependencies>{dependencies}</dependencies></ivy-module>'
+
+
+def _classified(jar: Jar) -> str:
+    return f" m:classifier={quoteattr(jar.classifier)}" if jar.classifier else ""
 
 
 def _settings(scratch: Path) -> Path:

@@ -64,7 +64,9 @@ def test_the_image_gets_pinned_packages_and_none_for_development(packed: dict[st
 def test_the_jars_are_those_of_the_lock(packed: dict[str, Any]) -> None:
     folder = Path(packed["image"]) / "jars"
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
-    assert {path.name for path in folder.glob("*.jar")} == {jar.file_name for jar in jars.locked("spark-4.2.0")}
+    assert {path.name for path in folder.glob("*.jar")} == {
+        jar.file_name for group in ("spark-4.2.0", "image") for jar in jars.locked(group)
+    }
 
 
 def test_the_bill_of_materials_names_all_parts_and_no_place(packed: dict[str, Any]) -> None:
@@ -86,3 +88,32 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="holds something else"):
         image.prepare(repository, tmp_path / "mine")
     assert (tmp_path / "mine" / "letter").read_text() == "dear"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The container file's instructions, each in one line, without comments."""
+    text = (packing.ROOT / "deploy" / "container" / "Containerfile").read_text()
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ").splitlines()
+    return [(word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in lines if line)]
+
+
+def test_the_image_is_built_upon_the_base_that_is_given_and_runs_as_nobody_special() -> None:
+    said = instructions()
+    assert said[0] == ("ARG", "BASE"), "a default would be a base that nobody looked at"
+    assert {rest.partition(" ")[0] for word, rest in said if word == "FROM"} == {"${BASE}"}
+    last = said[max(place for place, (word, _) in enumerate(said) if word == "FROM") :]
+    assert [rest for word, rest in last if word == "USER"] == ["10001:10001"]
+    assert not [rest for word, rest in said if word in ("ADD", "SHELL", "HEALTHCHECK", "VOLUME")]
+    assert "ENTRYPOINT" in {word for word, _ in last}
+
+
+def test_the_image_takes_only_what_is_pinned_and_leaves_its_tools_behind() -> None:
+    steps = [rest for word, rest in instructions() if word == "RUN"]
+    installs = [part for step in steps for part in step.split(" && ") if "pip install" in part]
+    assert len(installs) == 2
+    assert all("--require-hashes" in part and "--no-deps" in part for part in installs)
+    assert any("sha256sum --check --strict" in step for step in steps)
+    assert any("pip uninstall" in step for step in steps)
+    final = steps[-1]
+    assert not [tool for tool in ("gcc", "build-essential", "curl", "wget", "git", "-jdk") if tool in final]
+    assert "chmod a-s" in final

@@ -72,12 +72,30 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_lock_is_whole() -> None:
     lock = tomllib.loads(jars.LOCK.read_text())
-    assert set(lock) == {"broker", "spark-4.2.0", "spark-4.0.0"}
+    assert set(lock) == {"broker", "spark-4.2.0", "spark-4.1.2", "spark-4.0.0", "image"}
     for group in lock:
         for jar in jars.locked(group):
             assert len(jar.sha256) == 64
             assert jar.revision[0].isdigit()
     assert "://" not in jars.LOCK.read_text()
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_jar_with_a_classifier_is_fetched_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jar = jars.Jar("org.example", "thing", "1.0", hashlib.sha256(b"its bytes").hexdigest(), "shaded")
+    root = tmp_path / "repository" / "org" / "example" / "thing" / "1.0"
+    root.mkdir(parents=True)
+    (root / "thing-1.0.jar").write_bytes(b"another")
+    (root / "thing-1.0-shaded.jar").write_bytes(b"its bytes")
+    (tmp_path / "jars.toml").write_text(f'[group]\n"org.example:thing:1.0:shaded" = "{jar.sha256}"\n')
+    monkeypatch.setattr(jars, "LOCK", tmp_path / "jars.toml")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "repository")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        _settings(tmp_path / "ivysettings.xml", server.server_port)
+        assert jars.ensure("group", cache=tmp_path / "cache") == [tmp_path / "cache" / jar.file_name]
+        server.shutdown()
+    assert jar.file_name == "org.example__thing-1.0-shaded.jar"
 
 
 def test_the_connector_is_that_of_the_installed_spark() -> None:
