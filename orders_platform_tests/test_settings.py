@@ -70,7 +70,12 @@ def test_the_home_is_where_it_is_said_to_be(tmp_path: Path) -> None:
         ("[matching]\ntolerence_minor = 1\n", {}, "matching.tolerence_minor", "matching.tolerance_minor"),
         ("[matchin]\ntolerance_minor = 1\n", {}, "matchin", "matching"),
         ("zzzzzz = 1\n", {}, "zzzzzz", "alerts, dataproc, kafka, kubernetes, local, matcher, matching, mongo, reports"),
-        ("[mongo]\nzzzzzzzzz = 1\n", {}, "mongo.zzzzzzzzz", "mongo.uri, mongo.uri_file, mongo.database"),
+        (
+            "[mongo]\nzzzzzzzzz = 1\n",
+            {},
+            "mongo.zzzzzzzzz",
+            "mongo.uri, mongo.uri_file, mongo.uri_secret, mongo.database",
+        ),
         ("[matching\n", {}, "can't be read", "TOML"),
         ("matching = 1\n", {}, "it is a table", "matching in orders.toml"),
         ('home = "/x"\n', {}, "home", "ORDERS_HOME"),

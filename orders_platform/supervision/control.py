@@ -5,8 +5,9 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from orders_platform.errors import StackError
+from orders_platform.errors import OrdersError, StackError
 from orders_platform.local import processes
 from orders_platform.local.stack import Endpoints, endpoints
 from orders_platform.settings import PREFIX, Settings
@@ -16,7 +17,7 @@ from orders_platform.streams.offsets import begin_offsets
 from orders_platform.supervision import checkpoints, dagster_home
 from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.errand import turn
-from orders_platform.supervision.observe import Handle
+from orders_platform.supervision.observe import Handle, is_gone
 from orders_platform.supervision.rounds import forget_report, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
@@ -73,7 +74,7 @@ class Control:
         if running is None:
             return False
         deadline_s = time.monotonic() + (0.0 if now else policy_of(self._settings).drain_ms / 1000)
-        while time.monotonic() < deadline_s and self._backend.find() is not None:
+        while time.monotonic() < deadline_s and not is_gone(self._backend):
             time.sleep(_POLL_S)
         # The politeness of a signal is lost on a process that is stopped in its tracks; KILL follows.
         self._backend.stop(running, drain=True)
@@ -189,7 +190,9 @@ class Control:
         """
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
-            running = self._backend.find()
+            running = None
+            with suppress(OrdersError):  # who does not answer now may in a moment
+                running = self._backend.find()
             beat = records.read_heartbeat(self._store)
             if beat is not None and _is_ready(beat, running) and beat.epoch > after_epoch:
                 return beat

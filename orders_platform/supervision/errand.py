@@ -22,7 +22,7 @@ from orders_platform.store import matcher_records as records
 from orders_platform.supervision import act, rounds
 from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.decide import DIED, Alert, Policy, Restart, Start, Stop
-from orders_platform.supervision.observe import Handle, MakeBackend, Memory
+from orders_platform.supervision.observe import Handle, MakeBackend, Memory, is_gone
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 
 Deed = Literal["start", "restart", "stop"]
@@ -145,7 +145,7 @@ def _await_first_beat(settings: Settings, connections: rounds.Connections, handl
         beat = records.read_heartbeat(store)
         if beat is not None and beat.epoch >= handle.epoch:
             return "It has given its first sign of life."
-        if backend.find() is None:
+        if is_gone(backend):
             raise StackError("The matcher ended before its first sign of life.", f"Read {log}; it is started again.")
         time.sleep(_POLL_S)
     if settings.matcher.backend != "local":

@@ -115,6 +115,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     draining_since_ms: int | None = None
 
 
+def is_gone(backend: Backend) -> bool:
+    """Say whether it is certain that no driver lives; it is not while the place does not answer."""
+    try:
+        return backend.find() is None
+    except OrdersError:
+        return False
+
+
 def look(
     settings: Settings,
     bootstrap_servers: str | None,

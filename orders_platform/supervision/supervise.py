@@ -17,7 +17,7 @@ from orders_platform.store.client import Store
 from orders_platform.supervision import act, rounds
 from orders_platform.supervision.backends.choose import make_backend, policy_of
 from orders_platform.supervision.decide import ASKED, DIED, Alert, Policy, Restart, Start, Stop, Wait
-from orders_platform.supervision.observe import Backend, Handle, MakeBackend, Memory
+from orders_platform.supervision.observe import Backend, Handle, MakeBackend, Memory, is_gone
 from orders_platform.supervision.rounds import Sight, SteadyClock
 
 TICK_S = 2.0
@@ -69,11 +69,8 @@ class Supervisor:
         until_s = time.monotonic() + seconds
         backend = self._connections.backend
         while not ended.wait(GLANCE_S) and time.monotonic() < until_s:
-            try:
-                if backend is not None and self._last is not None and backend.find() is None:
-                    return
-            except OrdersError:
-                return  # who can't say is asked again by the look, which tells of it
+            if backend is not None and self._last is not None and is_gone(backend):
+                return
 
     def tick(self) -> float:
         """Look, decide and act once; return the seconds until the next look."""

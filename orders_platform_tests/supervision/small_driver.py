@@ -1,8 +1,8 @@
 """A driver without Spark, for tests of what is around it: it holds the lease and beats for real, and is seconds faster.
 
-`mode` in the home says how it behaves: `work` commits whatever is in the topics, `die` ends at once, `hang` beats but
-never commits, `mute` says nothing at all. Like the real one it heeds a stop by itself, and it has a child in a process
-group of its own, as PySpark's daemon is.
+`mode` in the home says how it behaves: `work` commits whatever is in the topics, `die` ends at once, `leave` too, as if
+all were well, `hang` beats but never commits, `mute` says nothing at all. Like the real one it heeds a stop by itself,
+and it has a child in a process group of its own, as PySpark's daemon is.
 """
 
 import os
@@ -22,8 +22,8 @@ def main() -> int:
     settings = Settings.load()
     epoch = int(os.environ["ORDERS_MATCHER_EPOCH"])
     mode = (settings.home / "mode").read_text()
-    if mode == "die":
-        return 1
+    if mode in ("die", "leave"):
+        return 1 if mode == "die" else 0
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
     (settings.home / "child").write_text(str(child.pid))
     uri = settings.mongo.given_uri()

@@ -22,7 +22,7 @@ from orders_platform.store.client import within
 from orders_platform.supervision import errand, rounds
 from orders_platform.supervision.backends.choose import policy_of
 from orders_platform.supervision.checks import Subject, answer
-from orders_platform.supervision.observe import TIMEOUT_S, Memory
+from orders_platform.supervision.observe import TIMEOUT_S, Memory, is_gone
 from orders_platform.supervision.supervisor_lock import plain_supervisor
 from orders_platform.times import format_ms
 
@@ -121,7 +121,7 @@ def _dies_within(seconds: float, connections: rounds.Connections) -> bool:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         time.sleep(GLANCE_S)
-        if backend.find() is None:
+        if is_gone(backend):
             return True
     return False
 
