@@ -44,7 +44,7 @@ def prepare(root: Path, to: Path, *, progress: Progress | None = None) -> Contex
     _clear(to)
     with tempfile.TemporaryDirectory(prefix="orders-image-") as scratch:
         source = export(root, Path(scratch) / "source", commit)
-        for name in ("Containerfile", "entrypoint", "orders"):
+        for name in ("Containerfile", "core-site.xml", "entrypoint", "orders"):
             shutil.copy(source / "deploy" / "container" / name, to / name)
         for name in _CODE:
             (to / "code").mkdir(exist_ok=True)

@@ -41,7 +41,7 @@ def test_the_archive_is_for_the_python_of_dataproc(packed: dict[str, Any]) -> No
 def test_the_folder_holds_what_the_image_needs_and_nothing_of_who_built_it(packed: dict[str, Any]) -> None:
     folder = Path(packed["image"])
     assert {path.name for path in folder.iterdir()} == {
-        "Containerfile", "build.txt", "code", "entrypoint", "jars", "orders", "requirements.txt",
+        "Containerfile", "build.txt", "code", "core-site.xml", "entrypoint", "jars", "orders", "requirements.txt",
     }  # fmt: skip
     copied = {word for line in (folder / "Containerfile").read_text().splitlines() if line.startswith("COPY ")
               and "--from" not in line for word in line.split()[1:-1]}  # fmt: skip
