@@ -123,6 +123,19 @@ def rescale(settings: Settings) -> None:
     output.say(f"The matcher runs with {beat.buckets} buckets{was} (epoch {beat.epoch}).")
 
 
+@matcher.command(hidden=True)
+@pass_settings
+def driver(settings: Settings) -> None:
+    """Become the driver of this pod; the container's command on Kubernetes, where supervision scales it up."""
+    import os
+
+    from orders_platform.supervision.backends import pod_driver
+
+    command = pod_driver.command(settings, os.environ)
+    # No shell and no parent: signals and the exit status are the driver's own.
+    os.execve(command[0], command, pod_driver.environment(os.environ))  # noqa: S606
+
+
 def _log(text: str) -> None:
     from datetime import UTC, datetime
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def deployment() -> Object:
         "image": "orders:1",
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "SPARK_CONF_DIR", "value": "/etc/spark"},
+            {"name": "TZ", "value": "UTC"},
         ],
     }
     labels = {"app.kubernetes.io/name": "orders-platform", "app.kubernetes.io/component": "matcher"}
@@ -158,3 +159,11 @@ def make_platform(cluster: Cluster, on_kubernetes: Settings) -> Iterator[Callabl
 def platform(make_platform: Callable[[str], KubernetesPlatform]) -> KubernetesPlatform:
     """One home; its supervisor is not yet started."""
     return make_platform("one")
+
+
+def eventually(what: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Return once `what` is true."""
+    deadline_s = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)

@@ -30,10 +30,10 @@ class SmallBackend(LocalBackend):
     With `late` as the home's mode it hesitates: the epoch is taken, and nothing is started yet.
     """
 
-    def _command(self, spark_home: Path) -> list[str]:
-        home = self._settings.home
-        while (home / "mode").read_text() == "late":
-            (home / "hesitates").touch()
+    def _command(self, home: Path) -> list[str]:
+        own = self._settings.home
+        while (own / "mode").read_text() == "late":
+            (own / "hesitates").touch()
             time.sleep(0.1)
         return [sys.executable, str(SMALL_DRIVER)]
 

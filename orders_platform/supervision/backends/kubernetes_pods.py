@@ -119,7 +119,7 @@ def _no_pod(deployment: Deployment) -> str:
         return ""
     for condition in deployment.status.conditions:
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            return f"No pod can be made: {_short(condition.message)}"
+            return f"No pod can be made: {_short(condition.message).rstrip('.')}."
     return "Its pod is not made yet."
 
 

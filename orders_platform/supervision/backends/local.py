@@ -1,19 +1,13 @@
-"""The matcher on this machine: one detached `spark-submit` of the driver, in a session of its own.
-
-`spark-submit`, not `python driver.py`: killing the latter's JVM leaves a Python driver behind that goes on writing.
-Secrets travel in the environment, never in arguments or Spark's configuration, where any user or a log could read them.
-"""
+"""The matcher on this machine: one detached `spark-submit` of the driver, in a session of its own."""
 
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-from orders_platform.errors import MissingDependency
 from orders_platform.local import processes
 from orders_platform.local.jars import spark_connector_jars
 from orders_platform.local.java import find_java, java_home
@@ -22,17 +16,20 @@ from orders_platform.settings import PREFIX, Settings
 from orders_platform.store.matcher_records import BegunCheckpoint
 from orders_platform.supervision.backends.class_archive import ClassArchive, stop_making
 from orders_platform.supervision.backends.driver_environment import run_variables
+from orders_platform.supervision.backends.spark_submit import (
+    DRIVER,
+    JAVA_OPTIONS,
+    LAUNCHER_OPTIONS,
+    configuration,
+    flags,
+    spark_home,
+)
 from orders_platform.supervision.checkpoints import location
 from orders_platform.supervision.observe import Handle
 from orders_platform.surroundings import ROOT
 
 NAME = "matcher"
 STOP_WAIT_S = 15.0
-DRIVER = ROOT / "spark" / "matcher_job.py"
-# One collector thread beside two busy cores, and a smaller process; the compilers stay on, throughput needs them.
-LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-"""Of the small JVM that only puts the command together and is gone in half a second."""
-JAVA_OPTIONS = "-XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -Djava.net.preferIPv4Stack=true"
 
 
 class LocalBackend:
@@ -55,12 +52,12 @@ class LocalBackend:
             MissingDependency: Java, Spark or the connector's jars are not there.
             StackError: the process can't be started.
         """
-        spark_home = _spark_home()
+        home = spark_home()
         self._clear_scratch()
         given = {
             "JAVA_HOME": str(self._java()),
             "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
-            "SPARK_HOME": str(spark_home),
+            "SPARK_HOME": str(home),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -74,7 +71,7 @@ class LocalBackend:
         if where is not None:
             given["ORDERS_MATCHER__CHECKPOINT"] = where
         environment = processes.environment(_own_variables() | given)
-        process = processes.start(self._settings.home, NAME, self._command(spark_home), environment)
+        process = processes.start(self._settings.home, NAME, self._command(home), environment)
         return _handle(process, epoch, attempt)
 
     def find(self) -> Handle | None:
@@ -103,7 +100,7 @@ class LocalBackend:
             StackError: the process that sees to it can't be started.
         """
         if self._settings.matcher.master.startswith("local"):
-            self._class_archive(_spark_home(), spark_connector_jars()).make(pid_of(handle))
+            self._class_archive(spark_home(), spark_connector_jars()).make(pid_of(handle))
 
     def close(self) -> None:
         """Let go of what serves the supervisor alone; the driver is left at work.
@@ -141,36 +138,27 @@ class LocalBackend:
             self._java_home = java_home(find_java())
         return self._java_home
 
-    def _class_archive(self, spark_home: Path, connector: Sequence[Path]) -> ClassArchive:
-        return ClassArchive(self._home, self._java(), [*connector, *spark_home.glob("jars/*.jar")])
+    def _class_archive(self, home: Path, connector: Sequence[Path]) -> ClassArchive:
+        return ClassArchive(self._home, self._java(), [*connector, *home.glob("jars/*.jar")])
 
-    def _command(self, spark_home: Path) -> list[str]:
-        scratch = self._home / "spark"
-        configuration = {
-            "spark.ui.enabled": "false",
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.local.dir": str(scratch),
-            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-            "spark.log.level": "WARN",
-            "spark.python.worker.reuse": "true",
-        }
+    def _command(self, home: Path) -> list[str]:
+        here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         connector = spark_connector_jars()
         master = self._settings.matcher.master
         java_options = JAVA_OPTIONS
         if master.startswith("local"):
             # Workers are in this JVM: its class path does, and is what a class archive is made for.
             jars = ("--driver-class-path", os.pathsep.join(map(str, connector)))
-            java_options = " ".join((JAVA_OPTIONS, *self._class_archive(spark_home, connector).options()))
+            java_options = " ".join((JAVA_OPTIONS, *self._class_archive(home, connector).options()))
         else:
             jars = ("--jars", ",".join(map(str, connector)))
         return [
-            str(spark_home / "bin" / "spark-submit"),
+            str(home / "bin" / "spark-submit"),
             *("--master", master),
             *("--driver-memory", self._settings.matcher.driver_memory),
             *("--driver-java-options", java_options),
             *jars,
-            *(part for name, value in configuration.items() for part in ("--conf", f"{name}={value}")),
+            *flags(configuration(self._home / "spark") | here),
             str(DRIVER),
         ]
 
@@ -183,14 +171,6 @@ def _handle(process: processes.Process, epoch: int, attempt: int) -> Handle:
 def pid_of(handle: Handle) -> int:
     """Return the process of one of this backend's drivers."""
     return int(handle.id.partition("@")[0])
-
-
-def _spark_home() -> Path:
-    """Return the PySpark package's directory, which is a whole Spark."""
-    found = find_spec("pyspark")
-    if found is None or found.origin is None:
-        raise MissingDependency("PySpark is not installed.", "Run `./orders`, which installs what the lock names.")
-    return Path(found.origin).parent
 
 
 def _own_variables() -> dict[str, str]:
