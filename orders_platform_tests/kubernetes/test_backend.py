@@ -62,7 +62,9 @@ def container(state: Object, restarts: int = 0, last: Object | None = None) -> l
 
 
 def test_an_epoch_is_one_patch_that_leaves_the_manifests_alone(backend: KubernetesBackend, api: ApiServer) -> None:
-    begun = BegunCheckpoint(base="gs://bucket/checkpoint", location="gs://bucket/checkpoint.2", offsets={"orders": {"0": 5}})
+    begun = BegunCheckpoint(
+        base="gs://bucket/checkpoint", location="gs://bucket/checkpoint.2", offsets={"orders": {"0": 5}}
+    )
     handle = backend.submit(7, 2, begun)
     assert (handle.epoch, handle.attempt) == (7, 2)
     found = api.storage.get("deployments", NAME)
@@ -164,7 +166,7 @@ def test_a_watch_brings_the_next_look_forward_and_looks_are_few(
 ) -> None:
     monkeypatch.setattr(kubernetes_look, "LOOK_MAX_AGE_S", 3600.0)
     backend.submit(1, 1)
-    pod(api, phase="Running", containerStatuses=container({"running": {}}))
+    pod(api, phase="Running", containerStatuses=container(RUNNING))
     for lost in (None, api.drop_watches, api.storage.compact):
         if lost is not None:
             lost()
@@ -173,10 +175,9 @@ def test_a_watch_brings_the_next_look_forward_and_looks_are_few(
         for _ in range(20):
             backend.find()
         assert api.count("list", "pods") <= looks + 2, "what did not change is not asked for again"
-        terminated = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-        api.storage.change("pods", "one", lambda it: it["status"].update(containerStatuses=container(terminated)))
+        api.storage.change("pods", "one", lambda it: it["status"].update(containerStatuses=container(OOM)))
         eventually(lambda: backend.find() is None)
-        api.storage.change("pods", "one", lambda it: it["status"].update(containerStatuses=container({"running": {}})))
+        api.storage.change("pods", "one", lambda it: it["status"].update(containerStatuses=container(RUNNING)))
         eventually(lambda: backend.find() is not None)
     backend.close()
 
@@ -193,22 +194,29 @@ def test_without_a_watch_nothing_is_believed_for_long(
     backend.close()
 
 
+RUNNING = {"running": {}}
+NO_SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "mongo" not found'}
+FAILED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "why"}}
+OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+NO_NODE = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes fit"}
+
+
 @pytest.mark.parametrize(
     ("status", "alive", "told"),
     [
         ({"phase": "Pending"}, True, None),
-        ({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes fit"}]},
-         True, "No node takes it: 0/3 nodes fit."),
-        ({"phase": "Pending", "containerStatuses": container({"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "mongo" not found'}})},
-         True, 'It can\'t start: CreateContainerConfigError: secret "mongo" not found.'),
-        ({"phase": "Running", "containerStatuses": container({"running": {}})}, True, None),
-        ({"phase": "Running", "containerStatuses": container({"terminated": {"exitCode": 1, "reason": "Error", "message": "why"}})},
-         False, "Error, exit code 1: why."),
-        ({"phase": "Running", "containerStatuses": container({"running": {}}, 1, {"terminated": {"exitCode": 137, "reason": "OOMKilled"}})},
-         False, "OOMKilled, exit code 137."),
+        ({"phase": "Pending", "conditions": [NO_NODE]}, True, "No node takes it: 0/3 nodes fit."),
+        (
+            {"phase": "Pending", "containerStatuses": container({"waiting": NO_SECRET})},
+            True,
+            'It can\'t start: CreateContainerConfigError: secret "mongo" not found.',
+        ),
+        ({"phase": "Running", "containerStatuses": container(RUNNING)}, True, None),
+        ({"phase": "Running", "containerStatuses": container(FAILED)}, False, "Error, exit code 1: why."),
+        ({"phase": "Running", "containerStatuses": container(RUNNING, 1, OOM)}, False, "OOMKilled, exit code 137."),
         ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, False, "Evicted: low on memory."),
     ],
-)  # fmt: skip
+)
 def test_what_a_pod_is_and_what_is_told_of_it(
     backend: KubernetesBackend, api: ApiServer, status: Object, alive: bool, told: str | None
 ) -> None:
@@ -225,7 +233,7 @@ def test_a_quota_and_a_node_that_goes_are_told(backend: KubernetesBackend, api: 
     assert backend.find() is not None, "it may come yet"
     assert backend.describe()["trouble"] == "No pod can be made: exceeded quota."
     going = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "no response"}
-    pod(api, phase="Running", conditions=[going], containerStatuses=container({"running": {}}))
+    pod(api, phase="Running", conditions=[going], containerStatuses=container(RUNNING))
     api.storage.change("pods", "one", lambda it: it["metadata"].update(deletionTimestamp="2026-01-05T10:00:00Z"))
     eventually(lambda: "DeletionByTaintManager: no response" in backend.describe()["trouble"])
     assert backend.find() is not None, "its process may still write"
