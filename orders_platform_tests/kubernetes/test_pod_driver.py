@@ -1,4 +1,4 @@
-"""The command that a pod's container becomes, and what its probes look at."""
+"""The command that a pod's container becomes, and a whole life of the real driver in the cluster of the tests."""
 
 import os
 import subprocess
@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from orders_platform.errors import OrdersError, SettingsError
+from orders_platform.local.jars import spark_connector_jars
+from orders_platform.local.java import find_java, java_home
 from orders_platform.settings import Settings
+from orders_platform.store import matcher_records as records
+from orders_platform.store.schema import migrate
 from orders_platform.supervision.backends.pod_driver import command
+from orders_platform_tests.kubernetes.api_server import ApiServer
+from orders_platform_tests.kubernetes.conftest import Cluster, KubernetesPlatform
+from orders_platform_tests.supervision.test_real_matcher import BACK_WITHIN_S, PATIENT, is_matched, place
 
 DRIVER = [sys.executable, "-c", "from orders_platform.cli.main import run; run()", "matcher", "driver"]
 POD = {"POD_IP": "10.1.2.3", "POD_NAME": "orders-matcher-1", "POD_NAMESPACE": "shop", "ORDERS_MATCHER_EPOCH": "7"}
@@ -64,3 +71,41 @@ def test_the_probe_goes_by_the_age_of_the_drivers_sign(tmp_path: Path) -> None:
     long_ago_s = sign.stat().st_mtime - 120
     os.utime(sign, (long_ago_s, long_ago_s))
     assert probe(tmp_path) != 0
+
+
+@pytest.mark.services
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_the_real_driver_lives_dies_and_is_followed_in_a_cluster(
+    api: ApiServer, platform: KubernetesPlatform, cluster: Cluster, tmp_path: Path
+) -> None:
+    migrate(platform.store)
+    platform.policy = PATIENT
+    cluster.nodes.command = DRIVER
+    conf = tmp_path / "spark-conf"
+    conf.mkdir()
+    jars = os.pathsep.join(map(str, spark_connector_jars()))
+    (conf / "spark-defaults.conf").write_text(f"spark.driver.extraClassPath {jars}\n")
+    cluster.nodes.environment |= {
+        "JAVA_HOME": str(java_home(find_java())),
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    platform.supervise()
+    place(platform, "first")
+    platform.until(lambda: is_matched(platform, "first"), BACK_WITHIN_S)
+    platform.until(lambda: probe(cluster.home) == 0, BACK_WITHIN_S)
+    first = cluster.pod()
+    cluster.nodes.kill(first, "OOMKilled")
+    place(platform, "second")
+    platform.until(lambda: is_matched(platform, "second"), BACK_WITHIN_S)
+    platform.until(lambda: platform.committed(1), BACK_WITHIN_S)
+    assert cluster.nodes.most_at_once == 1
+    assert [(start.epoch, start.end) for start in records.read_starts(platform.store)] == [(1, "died"), (2, None)]
+    beat = records.read_heartbeat(platform.store)
+    assert beat is not None
+    assert beat.counts["messages"] == 1, "it went on where the last commit ended"
+    records.set_desired(platform.store, state="stopped")
+    platform.until(lambda: not cluster.nodes.living() and not cluster.nodes.pods(), BACK_WITHIN_S)
+    platform.until(lambda: records.read_starts(platform.store)[-1].end == "asked", BACK_WITHIN_S)
