@@ -25,6 +25,8 @@ def on_this_machine(settings: Settings) -> Path | None:
     given = settings.checkpoint()
     if given is None:
         return settings.home / "checkpoint"
+    if settings.matcher.backend != "local":
+        return None  # a path there is a volume's
     if given.startswith("file:"):
         return Path("/" + given.removeprefix("file:").lstrip("/"))
     return None if "://" in given else Path(given)

@@ -74,6 +74,8 @@ def gather(settings: Settings) -> Status:
     supervisor = find_supervisor(settings.home)
     report = None if supervisor is None else read_report(settings.home)
     state, detail = _matcher_state(facts, report)
+    if state not in ("running", "stopped"):
+        detail = " ".join(filter(None, (detail, backend.describe().get("trouble"))))
     matcher = _matcher(settings, facts, state)
     working = Component("matcher", state, matcher.pid, None, detail)
     parts = (kafka, mongo, _supervisor(supervisor, report), working)

@@ -10,6 +10,7 @@ from orders_platform.settings import Settings
 from orders_platform.store.matcher_records import BegunCheckpoint
 from orders_platform.supervision.backends import kubernetes_look
 from orders_platform.supervision.backends.kubernetes import KubernetesBackend
+from orders_platform.supervision.checkpoints import give_up
 from orders_platform_tests.kubernetes.api_server import ApiServer, Object, Refused
 from orders_platform_tests.kubernetes.conftest import NAME, NAMESPACE, eventually
 
@@ -237,3 +238,9 @@ def test_a_quota_and_a_node_that_goes_are_told(backend: KubernetesBackend, api: 
     api.storage.change("pods", "one", lambda it: it["metadata"].update(deletionTimestamp="2026-01-05T10:00:00Z"))
     eventually(lambda: "DeletionByTaintManager: no response" in backend.describe()["trouble"])
     assert backend.find() is not None, "its process may still write"
+
+
+def test_a_checkpoint_on_a_volume_is_given_up_by_name(settings: Settings) -> None:
+    matcher = settings.matcher.model_copy(update={"checkpoint": "/volume/checkpoint"})
+    there = settings.model_copy(update={"matcher": matcher})
+    assert give_up(there, None) == ("/volume/checkpoint", "/volume/checkpoint.2")

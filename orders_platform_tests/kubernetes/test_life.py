@@ -8,6 +8,7 @@ import pytest
 
 from orders_platform.store import matcher_records as records
 from orders_platform.supervision.rounds import read_report
+from orders_platform.supervision.status import gather
 from orders_platform_tests.kubernetes.conftest import Cluster, KubernetesPlatform
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
@@ -170,6 +171,7 @@ def test_what_keeps_a_pod_from_starting_is_told(platform: KubernetesPlatform, cl
     platform.supervise()
     platform.until(lambda: "ImagePullBackOff" in platform.backend.describe().get("trouble", ""), PATIENT_S)
     assert platform.backend.find() is not None, "it may come yet"
+    assert "ImagePullBackOff" in gather(platform.settings).components[-1].detail
     cluster.nodes.waits = None
     committed(platform)
     assert "trouble" not in platform.backend.describe()

@@ -156,7 +156,7 @@ class KubernetesBackend:
         if last := seen.deployment.metadata.annotations.get(LAST_END):
             told["last end"] = last
         if what := trouble(seen.deployment, seen.pods):
-            told["trouble"] = what
+            told |= {"trouble": what, "state": what.rstrip(".")}
         return told
 
     def _change(self, decide: Callable[[Seen], dict[str, Any] | None]) -> Seen:
