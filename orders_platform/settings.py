@@ -154,6 +154,7 @@ class DataprocSettings(_Group):
     name: str = Field(default="orders", pattern="^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
     executors: int = Field(default=2, ge=1, le=1000)
     cluster: str = Field(default="orders-matcher", pattern="^[a-z][a-z0-9-]{0,49}[a-z0-9]$")
+    subnetwork: str = Field(default="default", pattern="^[A-Za-z0-9/_.-]+$")
     bucket: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,220}(/[A-Za-z0-9._-]+)*$")
 
 

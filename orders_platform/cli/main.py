@@ -41,6 +41,7 @@ COMMANDS = {
     "dead-letters": ("feed", "Show rejected messages, or publish them again."),
     "matcher": ("supervise", "Start, stop, restart, repair or rescale the matcher."),
     "supervise": ("supervise", "Keep the matcher running, in the foreground."),
+    "deploy": ("deploy", "Put the matcher on Dataproc or Kubernetes."),
     "package": ("package", "Pack the commit for Dataproc and for a container image."),
     "config": ("settings", "Show every setting and where its value comes from."),
     "completion": ("settings", "Print the completion script of a shell."),

@@ -131,7 +131,7 @@ def _stop_matcher(settings: Settings) -> list[str]:
 
     stopped = dagster_home.stop(settings)
     stopped += ["supervisor"] if stop_supervisor(settings) else []
-    if processes.find(settings.home, "matcher") is None:
+    if settings.matcher.backend == "local" and processes.find(settings.home, "matcher") is None:
         return stopped
     try:
         Control(settings, output.say).stop()

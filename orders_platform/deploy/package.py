@@ -22,18 +22,8 @@ import msgspec
 from orders_platform import bootstrap
 from orders_platform.deploy.locked import Locked, Target, closure, read_lock
 from orders_platform.errors import MissingDependency, OrdersError
-from orders_platform.supervision.backends.release import DATAPROC_PYTHON
+from orders_platform.supervision.backends.release import DATAPROC_PYTHON, ROOTS
 
-ROOTS = (
-    "confluent-kafka",
-    "google-cloud-secret-manager",
-    "msgspec",
-    "psutil",
-    "pydantic",
-    "pymongo",
-    "stamina",
-)
-"""What spark/ and the parts of orders_platform under it import; a test holds them against the imports."""
 ENGINE_BRINGS = ("numpy", "pandas", "pyarrow", "pyspark")
 SOURCES = (
     "orders_platform",

@@ -46,8 +46,8 @@ def endpoints(settings: Settings) -> Endpoints:
 def up(settings: Settings, only: Set[str] = frozenset(PARTS), progress: jars.Progress | None = None) -> None:
     """Start the services of `only` that the settings leave to this home, and make topics, indexes and validators.
 
-    For the matcher it sees that Java and Spark's connector are there; starting it is its supervisor's business. What
-    runs already stays as it is.
+    For a matcher on this machine it sees that Java and Spark's connector are there; starting it is its supervisor's
+    business. What runs already stays as it is.
 
     Raises:
         MissingDependency: Java, mongod or a jar is missing.
@@ -62,9 +62,10 @@ def up(settings: Settings, only: Set[str] = frozenset(PARTS), progress: jars.Pro
     if "mongo" in only:
         tasks.append(lambda: _mongo_up(settings, report))
     with homes.locked(home), ThreadPoolExecutor(len(PARTS)) as pool:
-        if only & {"kafka", "matcher"}:
+        spark_here = "matcher" in only and settings.matcher.backend == "local"
+        if "kafka" in only or spark_here:
             java.ensure_java()
-        if "matcher" in only:
+        if spark_here:
             tasks.append(lambda: jars.spark_connector_jars(report))
         started = [pool.submit(task) for task in tasks]
         for task in started:

@@ -177,8 +177,8 @@ class FakeDataproc:
 
 
 @contextmanager
-def serving(fake: FakeDataproc) -> Iterator[str]:
-    """Serve both APIs, and give the address."""
+def serving(fake: FakeDataproc, *more: grpc.GenericRpcHandler) -> Iterator[str]:
+    """Serve both APIs, and more, and give the address."""
     jobs = {
         "SubmitJob": _unary(fake.submit, SubmitJobRequest, Job),
         "GetJob": _unary(fake.get, GetJobRequest, Job),
@@ -192,6 +192,7 @@ def serving(fake: FakeDataproc) -> Iterator[str]:
             [
                 grpc.method_handlers_generic_handler("google.cloud.dataproc.v1.JobController", jobs),
                 grpc.method_handlers_generic_handler("google.cloud.secretmanager.v1.SecretManagerService", secrets),
+                *more,
             ]
         )
         port = server.add_insecure_port("127.0.0.1:0")

@@ -68,7 +68,7 @@ def test_a_layout_is_recorded_once_and_another_one_refused(spark: SparkSession, 
     path = tmp_path / "checkpoint"
     Checkpoint(spark, str(path)).settle(LAYOUT)
     Checkpoint(spark, str(path)).settle(LAYOUT)
-    with pytest.raises(CheckpointError, match=r"bucket_ids \(was \[2, 0\], is \[0\]\).*repair"):
+    with pytest.raises(CheckpointError, match=r"bucket_ids \(was \[2, 0\], is \[0\]\).*rescale"):
         Checkpoint(spark, str(path)).settle(LAYOUT | {"bucket_ids": [0]})
     assert json.loads((path / LAYOUT_FILE).read_text()) == LAYOUT
 

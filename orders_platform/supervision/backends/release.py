@@ -12,10 +12,20 @@ from orders_platform.local.jars import locked
 from orders_platform.surroundings import ROOT
 from orders_platform.version import code_version
 
-DATAPROC_SPARK = "4.0.0"
+DATAPROC_SPARK = "4.1.2"
 """The Spark whose connector Dataproc's image 3.0 takes."""
 DATAPROC_PYTHON = "3.12"
 """Of the same image, and of the serverless runtime 3.0."""
+ROOTS = (
+    "confluent-kafka",
+    "google-cloud-secret-manager",
+    "msgspec",
+    "psutil",
+    "pydantic",
+    "pymongo",
+    "stamina",
+)
+"""What spark/ and the parts of orders_platform under it import; a test holds them against the imports."""
 DEPENDENCIES = "dependencies"
 """What the archive is called where it is unpacked."""
 
@@ -33,7 +43,8 @@ class Release(msgspec.Struct, frozen=True):
 def release(bucket: str, spark: str = DATAPROC_SPARK) -> Release:
     """Return the objects of this checkout's release in a bucket."""
     code = f"{bucket}/releases/{code_version().replace('+', '-')}"
-    lock = hashlib.sha256((ROOT / "locks" / "python.txt").read_bytes()).hexdigest()[:16]
+    held = (ROOT / "locks" / "python.txt").read_bytes() + " ".join(ROOTS).encode()
+    lock = hashlib.sha256(held).hexdigest()[:16]
     return Release(
         main=f"{code}/matcher_job.py",
         statements=f"{code}/statement_job.py",
