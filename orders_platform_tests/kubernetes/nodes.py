@@ -13,8 +13,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from orders_platform_tests.kubernetes.api_server import Object, Refused, Storage, terminate
 
@@ -61,9 +64,7 @@ class Nodes:
         self._ended.set()
         self._thread.join(10)
         for process in self.processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_all(process)
 
     def pods(self) -> list[Object]:
         return self.storage.all("pods")
@@ -79,13 +80,12 @@ class Nodes:
     def kill(self, pod: Object, reason: str) -> None:
         """Kill a container as the kernel does when its memory is used up."""
         self._lives[pod["metadata"]["uid"]].reason = reason
-        os.killpg(self.process_of(pod).pid, signal.SIGKILL)
+        end_all(self.process_of(pod))
 
     def evict(self, pod: Object, message: str) -> None:
         """End a pod for want of disk or memory, as the kubelet does: it stays, failed, and is replaced."""
         with self.storage.lock:
-            os.killpg(self.process_of(pod).pid, signal.SIGKILL)
-            self.process_of(pod).wait()
+            end_all(self.process_of(pod))
             del self._lives[pod["metadata"]["uid"]]
             failed = {"phase": "Failed", "reason": "Evicted", "message": message}
             self.storage.change("pods", pod["metadata"]["name"], lambda found: found.update(status=failed))
@@ -178,6 +178,7 @@ class Nodes:
         self.storage.change("pods", pod["metadata"]["name"], _on_node(shown))
 
     def _ended_process(self, name: str, life: Life, process: subprocess.Popen[bytes]) -> None:
+        end_all(process)
         code = process.returncode
         exit_code = 128 - code if code < 0 else code
         reason = life.reason or ("Completed" if exit_code == 0 else "Error")
@@ -196,7 +197,7 @@ class Nodes:
                 life.killed_at_s = time.monotonic() + grace_s
                 life.process.terminate()
             elif time.monotonic() > life.killed_at_s:
-                os.killpg(life.process.pid, signal.SIGKILL)
+                end_all(life.process)
             return
         self.storage.remove("pods", pod["metadata"]["name"])
 
@@ -206,7 +207,7 @@ class Nodes:
         for uid in [uid for uid in self._lives if uid not in known]:
             process = self._lives.pop(uid).process
             if process is not None and process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                end_all(process)
 
     def _show(self, name: str, status: Object) -> None:
         try:
@@ -214,6 +215,15 @@ class Nodes:
                 self.storage.change("pods", name, lambda found: found.update(status=status))
         except Refused:
             pass  # deleted meanwhile
+
+
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a container: its first process and everything that this one left, whose session is its own."""
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) == process.pid:
+                os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def _status(phase: str, state: Object, restarts: int = 0) -> Object:
