@@ -19,7 +19,13 @@ from orders_platform_tests.kubernetes.conftest import Cluster, KubernetesPlatfor
 from orders_platform_tests.supervision.test_real_matcher import BACK_WITHIN_S, PATIENT, is_matched, place
 
 DRIVER = [sys.executable, "-c", "from orders_platform.cli.main import run; run()", "matcher", "driver"]
-POD = {"POD_IP": "10.1.2.3", "POD_NAME": "orders-matcher-1", "POD_NAMESPACE": "shop", "ORDERS_MATCHER_EPOCH": "7"}
+POD = {
+    "POD_IMAGE": "orders@sha256:0",
+    "POD_IP": "10.1.2.3",
+    "POD_NAME": "orders-matcher-1",
+    "POD_NAMESPACE": "shop",
+    "ORDERS_MATCHER_EPOCH": "7",
+}
 PROBE = 'find "$ORDERS_HOME/run/alive" -mmin -1.5 | grep -q .'
 """What the manifests' probes run."""
 

@@ -19,11 +19,13 @@ from orders_platform.supervision.backends.spark_submit import (
 )
 
 _POD = {
+    "POD_IMAGE": "spark.kubernetes.container.image",
     "POD_IP": "spark.driver.host",
     "POD_NAME": "spark.kubernetes.driver.pod.name",
     "POD_NAMESPACE": "spark.kubernetes.namespace",
 }
-"""Variables of the downward API. With the pod's name Spark makes it the owner of its executors: they go with it."""
+"""Variables of the manifests, most by the downward API. With the pod's name Spark makes it the owner of its executors:
+they go with it."""
 
 
 def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
