@@ -1,5 +1,6 @@
 """`orders deploy ...`: the platform on engines that scale."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -46,6 +47,41 @@ def dataproc(ctx: click.Context, settings: Settings, dry_run: bool, as_json: boo
     output.say(f"{done} steps were done." if done else "Everything was as wanted.")
     if not no_up:
         ctx.invoke(up)
+
+
+@deploy.command()
+@click.option("--overlay", required=True, help="gcp, aws, local, or the folder of an overlay of your own.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, with every object, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
+@click.pass_context
+@pass_settings
+def kubernetes(ctx: click.Context, settings: Settings, overlay: str, dry_run: bool, as_json: bool) -> None:
+    """Deploy to the cluster of the kubeconfig's context, or of kubernetes.context: Dagster, whose sensor starts the
+    matcher. Doing it again does what is missing.
+
+    The exit status is 1 where somebody must act first; the commands for that are printed.
+    """
+    from orders_platform.deploy.cluster_api import ClusterApi
+    from orders_platform.deploy.kubernetes import OVERLAYS, await_matcher, planned, rendered
+    from orders_platform.deploy.plan import carry_out
+
+    known = OVERLAYS / overlay
+    folder = known if known.is_dir() else Path(overlay)
+    api = ClusterApi(settings.kubernetes.context)
+    try:
+        plan = planned(folder, api)
+        show(plan, as_json, with_requests=dry_run)
+        if plan.needs():
+            ctx.exit(PROBLEM)
+        if dry_run:
+            return
+        done = carry_out(plan, output.say)
+        output.say(f"{done} steps were done." if done else "Everything was as wanted.")
+        with output.activity("Waiting for Dagster and the matcher ..."):
+            epoch = await_matcher(api, settings.kubernetes, rendered(folder))
+    finally:
+        api.close()
+    output.say(f"The matcher works, epoch {epoch}, kept by Dagster in the cluster.")
 
 
 def show(plan: "Plan", as_json: bool, *, with_requests: bool) -> None:

@@ -145,7 +145,7 @@ class Cluster:
 
     def _client(self) -> "ApiClient":
         if self._api is None:
-            self._api = _connected(self._context)
+            self._api = connected(self._context)
         return self._api
 
     @contextmanager
@@ -190,7 +190,12 @@ class Cluster:
         return OrdersError(f"Kubernetes refused to {verb} {resource}: {told}", "Correct the Deployment.")
 
 
-def _connected(context: str | None) -> "ApiClient":
+def connected(context: str | None) -> "ApiClient":
+    """Connect as the pod's service account, or as the kubeconfig says; no call is made twice.
+
+    Raises:
+        OrdersError: no cluster is known.
+    """
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
