@@ -47,7 +47,7 @@ def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def whole_platform(tmp_path: Path) -> Iterator[Platform]:
     """A platform of this test alone, driven through the command line; nothing of it runs yet."""
     made = Platform(tmp_path / "home")
     try:

@@ -109,7 +109,8 @@ def _cluster_step(its: DataprocSettings) -> Step:
         try:
             there = clusters.get_cluster(request=place | {"cluster_name": its.cluster})
         except NotFound:
-            request = place | {"cluster": wanted, "request_id": f"{its.cluster}-create"[:40]}
+            # No request_id: its name keeps a cluster from being made twice, and one may be made again after its end.
+            request = place | {"cluster": wanted}
             does = f"create it: {its.executors} workers, about 3 minutes"
             return Step(what, "missing", does, request, lambda: _wait(dataproc, "create_cluster", request))
     found = _as_dict(there)

@@ -40,7 +40,7 @@ def prepare(root: Path, to: Path, *, progress: Progress | None = None) -> Contex
         MissingDependency: a jar can't be had as it was pinned.
     """
     tell = progress or (lambda _what: None)
-    commit, _ = commit_of(root)
+    commit = commit_of(root)
     _clear(to)
     with tempfile.TemporaryDirectory(prefix="orders-image-") as scratch:
         source = export(root, Path(scratch) / "source", commit)

@@ -1,9 +1,9 @@
 """The artefact that an engine takes: a wheel of our code, and an archive of what drivers and executors import.
 
-The wheel is made from what the commit holds, the archive from `locks/python.txt`: the same commit gives the same bytes,
-wherever it is built with the tools that the locks pin. Neither holds Dagster, and the archive has no PySpark, pandas,
-NumPy or PyArrow: an engine brings the four that were made for each other, and a second copy of native code beside them
-would be found first.
+The wheel is made from what the commit holds, the archive from `locks/python.txt`. The same content gives the same
+bytes, in each commit that holds it, wherever it is built with the tools that the locks pin. Neither holds Dagster, and
+the archive has no PySpark, pandas, NumPy or PyArrow: an engine brings the four that were made for each other, and a
+second copy of native code beside them would be found first.
 """
 
 import gzip
@@ -37,6 +37,9 @@ SOURCES = (
 )
 _NOISE = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 _BUILD_TIMEOUT_S = 600.0
+_DATED_S = 315_532_800
+"""What all files are dated, 1980, the first year that a zip file can tell: a later commit of the same content is the
+same release."""
 Progress = Callable[[str], None]
 
 
@@ -71,21 +74,21 @@ def build(root: Path, to: Path, *, python: str = DATAPROC_PYTHON, progress: Prog
         MissingDependency: a package can't be had as it was pinned.
     """
     tell = progress or (lambda _what: None)
-    commit, made_s = commit_of(root)
+    commit = commit_of(root)
     target = Target(python)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="orders-package-") as scratch_name:
         scratch = Path(scratch_name)
         source = export(root, scratch / "source", commit)
         tell("Building the wheel.")
-        wheel = _wheel(source, scratch / "wheel", made_s)
+        wheel = _wheel(source, scratch / "wheel")
         needed = engine_packages(source / "locks" / "python.txt", target)
         tell(f"Fetching {len(needed)} packages for Python {python}.")
         fetched = fetch(needed, target, scratch / "packages", source / "locks" / "uv.txt")
         version = wheel.name.split("-")[1]
         archive = scratch / f"dependencies-{version}-py{python.replace('.', '')}-linux-x86_64.tar.gz"
         tell("Packing them.")
-        pack(fetched, archive, made_s)
+        pack(fetched, archive)
         return Package(
             version=version,
             commit=commit,
@@ -127,16 +130,16 @@ def fetch(packages: Sequence[Locked], target: Target, to: Path, uv_lock: Path) -
     return to
 
 
-def pack(folder: Path, archive: Path, made_s: int) -> None:
-    """Write all files of `folder` that matter at run time to a tar.gz, in one order and dated `made_s`."""
+def pack(folder: Path, archive: Path) -> None:
+    """Write all files of `folder` that matter at run time to a tar.gz, in one order and dated alike."""
     with (
         archive.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=made_s) as packed,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=_DATED_S) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in _at_run_time(folder)):
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime, entry.mode = path.stat().st_size, made_s, 0o644
+            entry.size, entry.mtime, entry.mode = path.stat().st_size, _DATED_S, 0o644
             with path.open("rb") as content:
                 tar.addfile(entry, content)
 
@@ -158,8 +161,8 @@ def _at_run_time(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def commit_of(root: Path) -> tuple[str, int]:
-    """Return the commit that is checked out, and its time in seconds.
+def commit_of(root: Path) -> str:
+    """Return the commit that is checked out.
 
     Raises:
         PackageError: there is none, or what is packed has changes that no commit holds.
@@ -171,8 +174,7 @@ def commit_of(root: Path) -> tuple[str, int]:
             f"No commit holds what is in {', '.join(changed[:3])}{more}.",
             "Commit it or put it away: what is deployed must be what a commit says.",
         )
-    commit, made_s = _git(root, "show", "--no-patch", "--format=%H %ct", "HEAD").split()
-    return commit, int(made_s)
+    return _git(root, "rev-parse", "HEAD").strip()
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -197,8 +199,8 @@ def export(root: Path, to: Path, commit: str) -> Path:
     return to
 
 
-def _wheel(source: Path, to: Path, made_s: int) -> Path:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(to), "SOURCE_DATE_EPOCH": str(made_s)}
+def _wheel(source: Path, to: Path) -> Path:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(to), "SOURCE_DATE_EPOCH": str(_DATED_S)}
     command = [sys.executable, "-I", "-m", "hatchling", "build", "-t", "wheel", "-d", to]
     _run(command, "The wheel could not be built", "Run `./orders --version`, which installs what the lock names.",
          cwd=source, env=environment)  # fmt: skip

@@ -244,4 +244,4 @@ def test_completion_scripts_call_back(shell: str) -> None:
 def test_completion_completes() -> None:
     environ = {"_ORDERS_COMPLETE": "bash_complete", "COMP_WORDS": "orders de", "COMP_CWORD": "1"}
     done = python(["-c", "from orders_platform.cli.main import run; run()"], **environ)
-    assert done.stdout.split() == [b"plain,demo", b"plain,dead-letters"]
+    assert done.stdout.split() == [b"plain,demo", b"plain,dead-letters", b"plain,deploy"]

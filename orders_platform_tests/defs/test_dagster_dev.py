@@ -44,20 +44,22 @@ def end(leader: subprocess.Popen[bytes]) -> None:
     leader.wait(30)
 
 
-def test_its_sensor_starts_the_matcher_which_outlives_it(platform: Platform, tmp_path: Path, free_port: int) -> None:
-    platform.orders("up", "--only", "kafka,mongo")
+def test_its_sensor_starts_the_matcher_which_outlives_it(
+    whole_platform: Platform, tmp_path: Path, free_port: int
+) -> None:
+    whole_platform.orders("up", "--only", "kafka,mongo")
     folder = tmp_path / "dagster"
     folder.mkdir()
-    environment = platform.environment | {"DAGSTER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
+    environment = whole_platform.environment | {"DAGSTER_HOME": str(folder), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(free_port)]
     with (tmp_path / "dev.log").open("wb") as log:
         dev = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        place(platform, "by-dev")
+        place(whole_platform, "by-dev")
         try:
-            durable_after(platform, "by-dev", time.monotonic())
+            durable_after(whole_platform, "by-dev", time.monotonic())
         except AssertionError as error:
             raise AssertionError((tmp_path / "dev.log").read_text()[-6000:]) from error
         deadline_s = time.monotonic() + WITHIN_S
@@ -70,8 +72,8 @@ def test_its_sensor_starts_the_matcher_which_outlives_it(platform: Platform, tmp
             while not instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.SUCCESS])):
                 assert time.monotonic() < deadline_s
                 time.sleep(0.5)
-        matcher = platform.matcher()
+        matcher = whole_platform.matcher()
     finally:
         end(dev)
-    after = platform.matcher()
+    after = whole_platform.matcher()
     assert (after["pid"], after["epoch"], after["state"]) == (matcher["pid"], matcher["epoch"], "running")

@@ -50,7 +50,8 @@ def _checks(address: str) -> dict[str, str | None]:
     return states
 
 
-def test_dagster_keeps_the_matcher_at_work(platform: Platform) -> None:
+def test_dagster_keeps_the_matcher_at_work(whole_platform: Platform) -> None:
+    platform = whole_platform
     home = platform.home
     platform.orders("up")
     parts = _parts(platform)

@@ -94,10 +94,11 @@ def drivers(home: Platform) -> list[int]:
 
 def hesitate(home: Platform, dagster: RealDagster) -> int:
     """Kill the driver, and return its epoch when the run that replaces it has taken an epoch and started nothing."""
+    hesitates = home.settings.home / "hesitates"
+    hesitates.unlink(missing_ok=True)  # an earlier one said so until it went on
     home.mode("late")
     before = kill_matcher(home)
-    dagster.until((home.settings.home / "hesitates").exists)
-    (home.settings.home / "hesitates").unlink()
+    dagster.until(hesitates.exists)
     lease = records.read_lease(home.store)
     assert lease is not None
     assert lease.epoch == before + 1

@@ -42,13 +42,13 @@ def ask(address: str, query: str) -> Any:
         return json.load(answer)["data"]
 
 
-def test_the_demo_goes_through_dagster_and_leaves_what_it_made_to_be_seen(platform: Platform) -> None:
-    told, said = begin(platform, "--keep", "--orders", "60").communicate(timeout=DEMO_S)
+def test_the_demo_goes_through_dagster_and_leaves_what_it_made_to_be_seen(whole_platform: Platform) -> None:
+    told, said = begin(whole_platform, "--keep", "--orders", "60").communicate(timeout=DEMO_S)
     assert "Every one of 60 documents and" in told, (told, said)
     assert "Dagster's sensor had another at work after" in told
     assert "Closing " in said
 
-    address = platform.json("status", "--json")["urls"]["dagster"]
+    address = whole_platform.json("status", "--json")["urls"]["dagster"]
     runs = ask(address, "{ runsOrError { ... on Runs { results { jobName status tags { key value } } } } }")
     found = [(run["jobName"], run["status"]) for run in runs["runsOrError"]["results"]]
     assert found.count(("start_matcher", "SUCCESS")) == 2
@@ -60,18 +60,18 @@ def test_the_demo_goes_through_dagster_and_leaves_what_it_made_to_be_seen(platfo
     assert f"# {day}: adds up" in told
     assert f"{address}/statements/{day}" in said
 
-    platform.orders("down")
-    assert [name for name in PARTS if processes.find(platform.home, name)] == []
+    whole_platform.orders("down")
+    assert [name for name in PARTS if processes.find(whole_platform.home, name)] == []
 
 
-def test_a_demo_that_is_interrupted_ends_what_it_started(platform: Platform) -> None:
-    demo = begin(platform)
+def test_a_demo_that_is_interrupted_ends_what_it_started(whole_platform: Platform) -> None:
+    demo = begin(whole_platform)
     deadline_s = time.monotonic() + STARTED_S
-    while processes.find(platform.home, "dagster") is None:
+    while processes.find(whole_platform.home, "dagster") is None:
         assert demo.poll() is None, demo.communicate()
         assert time.monotonic() < deadline_s
         time.sleep(0.1)
     demo.send_signal(signal.SIGINT)
     _, said = demo.communicate(timeout=STARTED_S)
     assert (demo.returncode, "Stopped: " in said) == (130, True), said
-    assert [name for name in PARTS if processes.find(platform.home, name)] == []
+    assert [name for name in PARTS if processes.find(whole_platform.home, name)] == []

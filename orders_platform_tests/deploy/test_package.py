@@ -1,6 +1,7 @@
 """The artefact of an engine: the same bytes for the same commit, all that the engine imports, and nothing else."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from orders_platform.deploy import package as packaging_of_ours
 from orders_platform.deploy.locked import Target, closure, read_lock
 from orders_platform.deploy.package import ENGINE_BRINGS, Package, PackageError, engine_packages
 from orders_platform.errors import MissingDependency
+from orders_platform.supervision.backends import release as releases
 from orders_platform_tests.deploy import packing
 from orders_platform_tests.deploy.imports import third_party
 
@@ -31,6 +33,38 @@ def test_the_same_commit_gives_the_same_bytes(package: Package, tmp_path: Path) 
     assert again.commit == package.commit
     for file, digest in ((again.wheel, again.wheel_sha256), (again.dependencies, again.dependencies_sha256)):
         assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
+
+
+def test_a_later_commit_of_the_same_content_is_the_same_release(package: Package, tmp_path: Path) -> None:
+    later = packing.clone(tmp_path / "clone")
+    (later / "docs" / "more.md").write_text("# More\n")
+    as_somebody = ["git", "-C", later, "-c", "user.name=n", "-c", "user.email=n@example.com"]
+    subprocess.run(["git", "-C", later, "add", "docs"], check=True)
+    subprocess.run(
+        [*as_somebody, "commit", "-q", "-m", "More"],
+        check=True,
+        env={"GIT_COMMITTER_DATE": "2031-01-01T00:00Z", **os.environ},
+    )
+    again = packing.build(later, tmp_path / "made")
+    assert again.commit != package.commit
+    assert (again.wheel_sha256, again.dependencies_sha256) == (package.wheel_sha256, package.dependencies_sha256)
+
+
+@pytest.mark.parametrize(
+    "change", ["orders_platform/settings.py", "orders_platform/reports/more.css", "spark/session.py"]
+)
+def test_other_code_has_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    clone = packing.clone(tmp_path / "clone")
+    monkeypatch.setattr(releases, "ROOT", clone)
+    before = releases.release("gs://b")
+    (clone / "spark" / "__pycache__").mkdir()
+    (clone / "spark" / "__pycache__" / "left.pyc").write_bytes(b"left")
+    assert releases.release("gs://b") == before
+    with (clone / change).open("a") as file:
+        file.write("\n")
+    after = releases.release("gs://b")
+    assert after.wheel != before.wheel
+    assert after.dependencies == before.dependencies
 
 
 def test_the_archive_holds_only_what_is_imported(package: Package) -> None:

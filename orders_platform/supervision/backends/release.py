@@ -5,12 +5,14 @@ supervisor can't start code that is not its own.
 """
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
+from orders_platform import __version__
 from orders_platform.local.jars import locked
 from orders_platform.surroundings import ROOT
-from orders_platform.version import code_version
 
 DATAPROC_SPARK = "4.1.2"
 """The Spark whose connector Dataproc's image 3.0 takes."""
@@ -42,7 +44,7 @@ class Release(msgspec.Struct, frozen=True):
 
 def release(bucket: str, spark: str = DATAPROC_SPARK) -> Release:
     """Return the objects of this checkout's release in a bucket."""
-    code = f"{bucket}/releases/{code_version().replace('+', '-')}"
+    code = f"{bucket}/releases/{__version__}-{_digest_of_code()}"
     held = (ROOT / "locks" / "python.txt").read_bytes() + " ".join(ROOTS).encode()
     lock = hashlib.sha256(held).hexdigest()[:16]
     return Release(
@@ -52,3 +54,19 @@ def release(bucket: str, spark: str = DATAPROC_SPARK) -> Release:
         dependencies=f"{bucket}/dependencies/{lock}-py{DATAPROC_PYTHON.replace('.', '')}.tar.gz",
         jars=tuple(f"{bucket}/jars/{jar.sha256[:16]}/{jar.file_name}" for jar in locked(f"spark-{spark}")),
     )
+
+
+def _digest_of_code() -> str:
+    """Return what names all that is in the wheel: whatever changes its bytes changes this."""
+    digest = hashlib.sha256()
+    for file in sorted(_in_wheel()):
+        digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _in_wheel() -> Iterator[Path]:
+    yield ROOT / "pyproject.toml"
+    for package in ("orders_platform", "spark"):
+        for file in (ROOT / package).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
