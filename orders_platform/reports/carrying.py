@@ -138,7 +138,13 @@ class Carrying:
 
 
 def carry_of(
-    left: Totals, of: Day, rules: Rules, before_ms: int, present: Present, offsets: dict[str, dict[str, int]]
+    left: Totals,
+    of: Day,
+    rules: Rules,
+    before_ms: int,
+    as_of_ms: int,
+    collection: bytes,
+    offsets: dict[str, dict[str, int]],
 ) -> Carry:
     """Return what a day leaves to the next."""
     return Carry(
@@ -147,8 +153,8 @@ def carry_of(
         time_zone=of.time_zone,
         settings=msgspec.to_builtins(rules),
         before_ms=before_ms,
-        as_of_ms=present.as_of_ms,
-        collection=present.collection,
+        as_of_ms=as_of_ms,
+        collection=collection,
         offsets=offsets,
         orders_by_status={each: count for each, count in left.orders_by_status.items() if count},
         orders_by_currency={each: count for each, count in left.orders_by_currency.items() if count},

@@ -10,7 +10,9 @@ from orders_platform.reports import carrying
 from orders_platform.reports.carrying import Carrying, NotCountedError, Present, Yesterday
 from orders_platform.reports.days import Day
 from orders_platform.reports.standing import Standing, Told
-from orders_platform.reports.statement import Offsets, Statement, Tally
+from orders_platform.reports.statement import Offsets, Statement
+from orders_platform.reports.tallies import Tallies
+from orders_platform.reports.tally import Covered, Tally
 from orders_platform.reports.totals import Quiet, Totals, totals
 from orders_platform.store import carries
 from orders_platform.store.carries import Carry
@@ -41,57 +43,113 @@ class Counted(NamedTuple):
     offsets: Offsets
     left: Carry | None
     anew: str
+    covered: Covered | None = None
+    """Of the day's contents, where they are not in the tally."""
+
+
+class TooManyError(Exception):
+    """All orders would have to be gone through, and there are more than one process is to take."""
+
+
+class Counting:
+    """What the orders of one snapshot are counted with: how much is stored, how far it is read, and as of when."""
+
+    def __init__(self, store: Store, reading: Reading, last: Day, rules: Rules, *, provisional: bool) -> None:
+        """Look at the snapshot. `last` is the last of the days that are counted, and `provisional` if it has not ended.
+
+        Raises:
+            StoreError: MongoDB could not be reached, or went away on the way.
+        """
+        self.reading, self.last, self.rules = reading, last, rules
+        self.as_of_ms = reading.as_of_ms()
+        self.offsets, self.stored = reading.offsets(), reading.stored()
+        self.collection = carries.collection_of_orders(store)
+        self.before_ms = self.as_of_ms - carrying.SETTLING_MS
+        # Of a day that has not ended, and of events that don't say when they were merged, too little is known to build
+        # on.
+        self._leaves = not provisional and reading.all_is_stamped()
+
+    def present(self, yesterday: Yesterday) -> Present:
+        """Return what the carry of the day before is held against."""
+        late = 0
+        if yesterday.carry is not None:
+            late = self.reading.late(yesterday.carry.before_ms, carrying.late_most(self.stored) + 1)
+        return Present(self.collection, self.as_of_ms, self.offsets, self.stored, late)
+
+    def left_before_ms(self, first: Day) -> int | None:
+        """Return before when the events were merged that are left to the day after the last, where all orders since the
+        first day's start are counted; None: nothing can be left."""
+        most = carrying.late_most(self.stored)
+        leaves = self._leaves and self.before_ms - LATE_MS >= first.start_ms
+        return self.before_ms if leaves and self.reading.late(self.before_ms, most + 1) <= most else None
+
+    def carry(self, left: Totals, before_ms: int | None) -> Carry | None:
+        """Return what the last day leaves to the next, if anything."""
+        if before_ms is None or not self._leaves:
+            return None
+        return carrying.carry_of(left, self.last, self.rules, before_ms, self.as_of_ms, self.collection, self.offsets)
 
 
 def count(
-    store: Store, reading: Reading, of: Day, rules: Rules, yesterday: Yesterday, *, provisional: bool, force: bool
+    store: Store,
+    reading: Reading,
+    of: Day,
+    rules: Rules,
+    yesterday: Yesterday,
+    *,
+    provisional: bool,
+    force: bool,
+    most_orders: int | None = None,
 ) -> Counted:
     """Count the orders of a day.
 
     Raises:
+        TooManyError: all orders would have to be gone through, and more than `most_orders` are stored.
         StoreError: MongoDB could not be reached, or went away on the way.
     """
-    offsets, as_of_ms, stored = reading.offsets(), reading.as_of_ms(), reading.stored()
-    most = carrying.late_most(stored)
-    late = 0 if yesterday.carry is None else reading.late(yesterday.carry.before_ms, most + 1)
-    present = Present(carries.collection_of_orders(store), as_of_ms, offsets, stored, late)
-    anew = carrying.why_anew(yesterday, of, rules, present, force=force)
-    before_ms = as_of_ms - carrying.SETTLING_MS
-    # Of a day that has not ended, and of events that don't say when they were merged, too little is known to build on.
-    leaves = not provisional and reading.all_is_stamped()
-    tally, left = Tally(of, rules), None
+    counting = Counting(store, reading, of, rules, provisional=provisional)
+    anew = carrying.why_anew(yesterday, of, rules, counting.present(yesterday), force=force)
     if anew is None and yesterday.carry is not None and yesterday.statement is not None:
-        before_ms = max(before_ms, yesterday.carry.before_ms)
+        before_ms = max(counting.before_ms, yesterday.carry.before_ms)
+        tallies = Tallies([of], rules)
         try:
-            left = _carry_on(tally, reading, of, rules, yesterday.carry, yesterday.statement, before_ms)
+            left = _carry_on(tallies, reading, of, rules, yesterday.carry, yesterday.statement, before_ms)
+            return Counted(tallies.each[0], counting.offsets, counting.carry(left, before_ms), "")
         except NotCountedError:
-            tally, anew = Tally(of, rules), "the orders contradict what the day before left"
-    if anew is not None:
-        leaves = leaves and before_ms - LATE_MS >= of.start_ms and reading.late(before_ms, most + 1) <= most
-        left = _count_all(tally, reading, of, rules, before_ms if leaves else None)
-    for order_id in reading.unreadable:
-        tally.suspect(order_id)
-    carry = carrying.carry_of(left, of, rules, before_ms, present, offsets) if leaves and left is not None else None
-    return Counted(tally, offsets, carry, anew or "")
+            anew = "the orders contradict what the day before left"
+    if most_orders is not None and counting.stored > most_orders:
+        raise TooManyError
+    before_ms = counting.left_before_ms(of)
+    tallies, left = count_all(reading, [of], rules, before_ms)
+    return Counted(tallies.each[0], counting.offsets, counting.carry(left, before_ms), anew or "")
 
 
-def _count_all(tally: Tally, reading: Reading, of: Day, rules: Rules, before_ms: int | None) -> Totals:
-    """Count all orders; return what those events come to at the day's end that were merged before a time (None: all of
-    them), which lies so far behind the day's start that an order without events on the day has only late ones since."""
-    left = totals({}, {}, {})
-    quiet, odd = reading.settled(of.start_ms, rules.tolerance_minor, before_ms)
+def count_all(reading: Reading, days: Sequence[Day], rules: Rules, before_ms: int | None) -> tuple[Tallies, Totals]:
+    """Count all orders that the reading finds, for consecutive days.
+
+    Also returns what those events come to at the last day's end that were merged before a time (None: all of them),
+    which lies so far behind the first day's start that an order without events since then has only late ones.
+
+    Raises:
+        StoreError: MongoDB could not be reached, or went away on the way.
+    """
+    first, last = days[0], days[-1]
+    tallies, left = Tallies(days, rules), totals({}, {}, {})
+    quiet, odd = reading.settled(first.start_ms, rules.tolerance_minor, before_ms)
     for each in quiet:
         left.add_quiet(Quiet(*each))
-    tally.add_unmoved(left)
-    for part in (reading.moving(of.start_ms, of.end_ms), reading.unsettled(of.start_ms), reading.named(odd)):
-        for order, _, closing in _added(tally, part, rules):
+    tallies.add_unmoved(left)
+    for part in (reading.mattering(first.start_ms, last.end_ms), reading.named(odd)):
+        for order, _, closing in _added(tallies, part, rules):
             is_all = before_ms is None
-            left.add(closing if is_all else carrying.as_counted(order, of.end_ms, before_ms, closing, rules))
-    return left
+            left.add(closing if is_all else carrying.as_counted(order, last.end_ms, before_ms, closing, rules))
+    for order_id, first_ms in reading.unreadable:
+        tallies.suspect(order_id, first_ms)
+    return tallies, left
 
 
 def _carry_on(
-    tally: Tally, reading: Reading, of: Day, rules: Rules, carry: Carry, before: Statement, before_ms: int
+    tallies: Tallies, reading: Reading, of: Day, rules: Rules, carry: Carry, before: Statement, before_ms: int
 ) -> Totals:
     """Count the orders that matter to a day on top of a carry; return what the events merged before a time come to at
     its end.
@@ -99,15 +157,16 @@ def _carry_on(
     Raises:
         NotCountedError: the orders contradict the carry.
     """
-    carried = Carrying(of, rules, carry, before_ms)
+    carried, tally = Carrying(of, rules, carry, before_ms), tallies.each[0]
     read: set[str] = set()
     orders = reading.touching(carrying.spans(of, rules, carry), carry.before_ms)
-    for order, opening, closing in _added(tally, orders, rules):
+    for order, opening, closing in _added(tallies, orders, rules):
         carrying.check(order, carry)
         carried.add(order, opening, closing)
         read.add(order.document.order_id)
     # What somebody changed was counted as it was before.
     if tally.has_suspects() or reading.unreadable or not carried.rest.is_sound():
+        reading.unreadable.clear()
         raise NotCountedError
     tally.add_unmoved(carried.rest)
     for each in (*before.breaks.new, *before.breaks.persisting):
@@ -117,21 +176,22 @@ def _carry_on(
 
 
 def _added(
-    tally: Tally, orders: Iterable[StoredOrder], rules: Rules
+    tallies: Tallies, orders: Iterable[StoredOrder], rules: Rules
 ) -> Iterator[tuple[StoredOrder, Standing | None, Standing | None]]:
-    """Add orders, and yield each with how it stands at both edges of the day."""
+    """Add orders, and yield each with how it stands at the first day's start and at the last one's end."""
     for order in orders:
         events = [arrival.event for arrival in order.arrivals]
         document = order.document
+        first_ms = min((event.occurred_at_ms for event in events), default=None)
         overflow = "overflow" in document.reasons
         try:
             contradicts = _contradicts(document, events, order.clock_ms, rules)
         except UNREADABLE:
-            tally.suspect(document.order_id)
+            tallies.suspect(document.order_id, first_ms)
             continue
-        opening, closing = tally.add(Told(document.order_id, events, overflow))
+        opening, closing = tallies.add(Told(document.order_id, events, overflow))
         if contradicts:
-            tally.suspect(document.order_id)
+            tallies.suspect(document.order_id, first_ms)
         yield order, opening, closing
 
 

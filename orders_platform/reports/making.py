@@ -1,21 +1,22 @@
 """Makes a day's statement from what is stored and from how far the topics are read, and keeps it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from orders_platform.errors import OrdersError
 from orders_platform.matching import Rules
 from orders_platform.reports.carrying import Yesterday
-from orders_platform.reports.counting import Counted, count
+from orders_platform.reports.counting import Counted, Counting, count
 from orders_platform.reports.days import Day, date_at
 from orders_platform.reports.revisions import Changes, LateEvent, changes, revise
 from orders_platform.reports.statement import Offsets, Statement, as_json
 from orders_platform.store import breaks, carries, day, statements
 from orders_platform.store.client import Store
 from orders_platform.store.day import Reading, StoredOrder
+from orders_platform.store.statements import Kept
 from orders_platform.streams.offsets import offsets_for_time
 from orders_platform.times import format_ms
 
@@ -43,34 +44,78 @@ class Made(msgspec.Struct, frozen=True):
     counted_anew: str = ""
 
 
-def make_day(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool = False) -> Made:
+class _Asked(NamedTuple):
+    """A day to make, its latest kept statement, and the topics' ends that it must have been read to."""
+
+    of: Day
+    kept: Kept | None
+    before: Statement | None
+    ends: Mapping[str, Mapping[int, int]]
+
+
+CountDays = Callable[[Reading, Counting, Sequence[Day]], Sequence[Counted]]
+"""Counts all orders of consecutive days as of the reading's moment."""
+
+
+def make_day(
+    store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool = False, most_orders: int | None = None
+) -> Made:
     """Make the statement of a day, and keep it if it says other than the kept one.
 
     Builds upon what the statement of the day before left, if it can, and leaves the same to the next day. `force` makes
     it from all orders, and a revision also where the kept one was made with other settings.
 
     Raises:
+        TooManyError: it can only be made from all orders, and more than `most_orders` are stored: `make_days`.
         OrdersError: the kept statement was made with other settings.
         ServiceUnavailable: Kafka can't be reached.
         StoreError: MongoDB refused or could not be reached; making it again is harmless.
     """
+    asked = _asked(store, broker, of, rules, force=force)
+    yesterday = _yesterday(store, of)
+    read_at_ms = day.time_of_reading_ms(store)
+    provisional = read_at_ms < of.end_ms
+    with day.reading(store) as reading:
+        counted = count(
+            store, reading, of, rules, yesterday, provisional=provisional, force=force, most_orders=most_orders
+        )
+        return _keep(store, reading, asked, counted, read_at_ms)
+
+
+def make_days(
+    store: Store, broker: Broker, days: Sequence[Day], rules: Rules, count_days: CountDays, *, force: bool = False
+) -> list[Made]:
+    """Make the statements of consecutive days, the oldest first, from all orders at once; as `make_day` otherwise.
+
+    Raises:
+        OrdersError, ServiceUnavailable, StoreError: as there. What was kept by then stays.
+    """
+    asked = [_asked(store, broker, of, rules, force=force) for of in days]
+    read_at_ms = day.time_of_reading_ms(store)
+    last = days[-1]
+    with day.reading(store) as reading:
+        counting = Counting(store, reading, last, rules, provisional=read_at_ms < last.end_ms)
+        found = count_days(reading, counting, days)
+        return [_keep(store, reading, *each, read_at_ms) for each in zip(asked, found, strict=True)]
+
+
+def _asked(store: Store, broker: Broker, of: Day, rules: Rules, *, force: bool) -> _Asked:
     kept = statements.latest(store, of.date.isoformat())
     before = None if kept is None else msgspec.convert(kept.statement, Statement)
     _check_settings(before, of, rules, force=force)
     # Asked before anything is read: what the broker receives afterwards is not missing yet.
     ends = offsets_for_time(broker.bootstrap_servers, broker.client, broker.topics, of.end_ms)
-    yesterday = _yesterday(store, of)
-    read_at_ms = day.time_of_reading_ms(store)
-    provisional = read_at_ms < of.end_ms
-    with day.reading(store) as reading:
-        counted = count(store, reading, of, rules, yesterday, provisional=provisional, force=force)
-        made = _statement(reading, counted, of, ends, provisional=provisional)
-        revised = revise(made, before)
-        moved = None
-        if revised is not None and kept is not None and before is not None:
+    return _Asked(of, kept, before, ends)
+
+
+def _keep(store: Store, reading: Reading, asked: _Asked, counted: Counted, read_at_ms: int) -> Made:
+    of, kept, before, ends = asked
+    made = _statement(reading, counted, of, ends, provisional=read_at_ms < of.end_ms)
+    revised, moved = revise(made, before), None
+    if revised is not None:
+        if kept is not None and before is not None:
             touched = reading.touched(kept.read_at_ms - _TOUCHED_MARGIN_MS, of.end_ms)
             moved = changes(before, revised, list(_late_events(touched, before.coverage.offsets, of.end_ms)))
-    if revised is not None:
         statements.keep(store, as_json(revised), read_at_ms, None if moved is None else msgspec.to_builtins(moved))
     elif kept is not None and kept.changes is not None:
         moved = msgspec.convert(kept.changes, Changes)
@@ -122,6 +167,7 @@ def _statement(
         offsets=counted.offsets,
         unread=_unread(counted.offsets, ends),
         dead_letters=reading.dead_letters(of.start_ms, of.end_ms),
+        covered=counted.covered,
     )
 
 

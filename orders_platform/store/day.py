@@ -15,27 +15,30 @@ late: `touching`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from bson.datetime_ms import DatetimeMS
-from pymongo import ASCENDING
+from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
-from orders_platform.events import CHARGEBACK_OPENED, ORDER_CANCELLED, ORDER_PLACED, PAYMENT_CAPTURED, REFUND_ISSUED
-from orders_platform.matching import MAX_EVENTS, Document
+from orders_platform.matching import Document
 from orders_platform.store import documents
 from orders_platform.store.client import FAST_CODEC, Store
 from orders_platform.store.documents import Arrival
 from orders_platform.store.failures import translated
 from orders_platform.store.plan import LATE_MS
+from orders_platform.store.quiet import totals_or_odd
 
 EVENT_TIMES = "event_times"
 UNSETTLED = "unsettled"
 LATE = "late"
-_SCAN = [("$natural", ASCENDING)]
+_SCAN = {"$natural": 1}
 UNSETTLED_OUTCOMES = ["break", "pending"]
 _BATCH = 1_000
+_SAMPLED_PER_PART = 50
 
 
 class StoredOrder(NamedTuple):
@@ -48,6 +51,34 @@ class StoredOrder(NamedTuple):
     merged_ms: list[int | None]
 
 
+class Moment(NamedTuple):
+    """A cluster time."""
+
+    time_s: int
+    increment: int
+
+
+class IdRange(NamedTuple):
+    """The orders whose ids are from `low` on and below `high`; None: no bound."""
+
+    low: str | None
+    high: str | None
+
+    def condition(self) -> dict[str, Any]:
+        """Return what a filter says of an id. What is no text, which only somebody else can have written, is below."""
+        above = {} if self.low is None else {"$gte": self.low}
+        if self.high is None:
+            return above or {"$exists": True}
+        return above | {"$lt": self.high} if above else {"$not": {"$gte": self.high}}
+
+
+class Unreadable(NamedTuple):
+    """An order that somebody has written past the schema, and when its first event occurred, if it says so."""
+
+    order_id: str
+    first_ms: int | None
+
+
 class QuietTotals(NamedTuple):
     """Quiet orders of one status and currency: how many, and due less captured plus refunded, where not cancelled."""
 
@@ -58,16 +89,20 @@ class QuietTotals(NamedTuple):
 
 
 class Reading:
-    """Reads of one snapshot; `unreadable` are the ids of the orders that came up and that somebody has written past the
-    schema.
+    """Reads of one snapshot; `unreadable` are the orders that came up and that somebody has written past the schema.
 
     All methods raise StoreError when MongoDB could not be reached, or went away on the way.
     """
 
-    def __init__(self, store: Store, session: ClientSession) -> None:
+    def __init__(
+        self, store: Store, session: ClientSession | None, at: Moment | None = None, within: IdRange | None = None
+    ) -> None:
+        """Read by a session of a snapshot, or without one as of a moment; `within` limits which orders are found."""
         self._store = store
         self._session = session
-        self.unreadable: list[str] = []
+        self._concern = {} if at is None else {"readConcern": {"level": "snapshot", "atClusterTime": Timestamp(*at)}}
+        self._within: dict[str, Any] = {} if within is None else {"_id": within.condition()}
+        self.unreadable: list[Unreadable] = []
         # A snapshot has its own read concern, and takes no other.
         self._orders = store.orders.with_options(FAST_CODEC, read_concern=ReadConcern())
         self._dead_letters = store.dead_letters.with_options(read_concern=ReadConcern())
@@ -83,13 +118,18 @@ class Reading:
             for topic, partitions in sorted(offsets.items())
         }
 
-    def as_of_ms(self) -> int:
-        """Return the snapshot's cluster time, in whole seconds: what was committed later is not in it."""
+    def as_of(self) -> "Moment":
+        """Return the snapshot's cluster time: what was committed later is not in it."""
         with translated():
             reply = self._store.database.command(
                 {"find": self._matcher.name, "filter": {"_id": "schema"}, "limit": 1}, session=self._session
             )
-        return reply["cursor"]["atClusterTime"].time * 1000
+        time = reply["cursor"]["atClusterTime"]
+        return Moment(time.time, time.inc)
+
+    def as_of_ms(self) -> int:
+        """Return the snapshot's cluster time in whole seconds."""
+        return self.as_of().time_s * 1000
 
     def all_is_stamped(self) -> bool:
         """Return whether the matcher that runs says of each event when it merged it: an earlier program's does not."""
@@ -120,41 +160,35 @@ class Reading:
             groups = list(self._dead_letters.aggregate(pipeline, session=self._session))
         return {group["_id"]: int(group["letters"]) for group in groups}
 
-    def moving(self, start_ms: int, end_ms: int) -> Iterator[StoredOrder]:
-        """Yield the orders with an event on or after the start, and one before the end."""
+    def mattering(self, start_ms: int, end_ms: int) -> Iterator[StoredOrder]:
+        """Yield the orders with an event on or after the start and one before the end; and those that break or wait,
+        all of whose events lie before the start."""
         start, end = DatetimeMS(start_ms), DatetimeMS(end_ms)
-        wanted = {"$and": [{"events.occurred_at": {"$gte": start}}, {"events.occurred_at": {"$lt": end}}]}
-        return self._found(wanted, EVENT_TIMES)
-
-    def unsettled(self, start_ms: int) -> Iterator[StoredOrder]:
-        """Yield the orders that break or wait, all of whose events lie before the start."""
-        wanted = {"outcome": {"$in": UNSETTLED_OUTCOMES}} | _all_before(start_ms)
-        return self._found(wanted, UNSETTLED)
+        moving = {"$and": [{"events.occurred_at": {"$gte": start}}, {"events.occurred_at": {"$lt": end}}]}
+        unsettled = {"outcome": {"$in": UNSETTLED_OUTCOMES}} | _all_before(start_ms)
+        if self._within:
+            yield from self._found({"$or": [moving, unsettled]} | self._within, "_id_")
+        else:
+            yield from self._found(moving, EVENT_TIMES)
+            yield from self._found(unsettled, UNSETTLED)
 
     def settled(
         self, start_ms: int, tolerance_minor: int, late_since_ms: int | None
     ) -> tuple[list[QuietTotals], list[str]]:
         """Return the totals of the quiet orders, and the ids of the odd ones; those with an event that was merged late
         and since are taken for odd, unless it is None."""
-        plain = _plain(tolerance_minor)
-        # First, as MongoDB does not subtract what is no number.
-        numbers = [{"$isNumber": f"${name}"} for name in ("due_minor", "captured_minor", "refunded_minor")]
-        plain = {"$and": [*numbers, {"$isArray": "$events"}, plain]}
-        if late_since_ms is not None:
-            plain = {"$and": [{"$not": {"$gte": ["$late_at", DatetimeMS(late_since_ms)]}}, plain]}
-        totals = {"$cond": [plain, {"currency": "$currency", "status": "$status"}, {"odd": "$_id"}]}
-        billed = {"$cond": [{"$eq": ["$status", "cancelled"]}, 0, "$due_minor"]}
-        position = {"$add": [{"$subtract": [billed, "$captured_minor"]}, "$refunded_minor"]}
-        position = {"$cond": [{"$and": numbers}, position, 0]}
-        pipeline = [
-            {"$match": {"outcome": {"$nin": UNSETTLED_OUTCOMES}} | _all_before(start_ms)},
-            {"$group": {"_id": totals, "orders": {"$sum": 1}, "position": {"$sum": position}}},
-        ]
+        settled = {"outcome": {"$nin": UNSETTLED_OUTCOMES}} | _all_before(start_ms) | self._within
+        command = {
+            "aggregate": self._store.orders.name,
+            "pipeline": [{"$match": settled}, totals_or_odd(tolerance_minor, late_since_ms)],
+            "cursor": {},
+            "allowDiskUse": True,
+            "hint": {"_id": 1} if self._within else {"$natural": 1},
+        }
         quiet: list[QuietTotals] = []
         odd: list[str] = []
         with translated():
-            cursor = self._orders.aggregate(pipeline, allowDiskUse=True, hint={"$natural": 1}, session=self._session)
-            for found in cursor:
+            for found in self._cursor(command):
                 if "odd" in found["_id"]:
                     odd.append(found["_id"]["odd"])
                 else:
@@ -187,9 +221,10 @@ class Reading:
             return self._found(since | {"events.occurred_at": {"$lt": DatetimeMS(before_ms)}}, _SCAN)
         return self.touching([(min(since_ms - LATE_MS, before_ms), before_ms)], since_ms)
 
-    def _found(self, wanted: Mapping[str, Any], index: str | list[tuple[str, int]]) -> Iterator[StoredOrder]:
+    def _found(self, wanted: Mapping[str, Any], index: str | dict[str, int]) -> Iterator[StoredOrder]:
+        command = {"find": self._store.orders.name, "filter": wanted, "hint": index, "batchSize": _BATCH}
         with translated():
-            for found in self._orders.find(wanted, hint=index, batch_size=_BATCH, session=self._session):
+            for found in self._cursor(command):
                 try:
                     order = StoredOrder(
                         documents.folded(found),
@@ -198,9 +233,15 @@ class Reading:
                         documents.merged_ms(found),
                     )
                 except documents.UNREADABLE:
-                    self.unreadable.append(str(found["_id"]))
+                    self.unreadable.append(Unreadable(str(found["_id"]), _first_ms(found)))
                 else:
                     yield order
+
+    def _cursor(self, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        cursor = self._store.database.cursor_command(
+            command | self._concern, codec_options=FAST_CODEC, session=self._session
+        )
+        return iter(cursor.batch_size(_BATCH))
 
 
 def time_of_reading_ms(store: Store) -> int:
@@ -230,6 +271,28 @@ def reading(store: Store) -> Iterator[Reading]:
         yield Reading(store, session)
 
 
+def id_ranges(store: Store, parts: int) -> list[IdRange]:
+    """Return ranges of ids that all orders fall in, about as many in each as in another.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    sample = [{"$sample": {"size": parts * _SAMPLED_PER_PART}}, {"$project": {"_id": 1}}]
+    with translated():
+        ids = sorted(
+            {each["_id"] for each in store.orders.aggregate(sample, allowDiskUse=True) if isinstance(each["_id"], str)}
+        )
+    bounds = [ids[len(ids) * part // parts] for part in range(1, parts)] if len(ids) >= parts else []
+    return [IdRange(*ends) for ends in pairwise([None, *bounds, None])]
+
+
+def _first_ms(found: Mapping[str, Any]) -> int | None:
+    events = found.get("events")
+    times = [each.get("occurred_at") for each in events if isinstance(each, dict)] if isinstance(events, list) else []
+    known_ms = [documents.time_ms(time) for time in times if isinstance(time, datetime | DatetimeMS)]
+    return min(known_ms, default=None)
+
+
 def _number(item: tuple[str, Any]) -> int:
     return int(item[0])
 
@@ -244,52 +307,3 @@ def _none_of(seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _all_before(time_ms: int) -> dict[str, Any]:
     return {"events.occurred_at": {"$not": {"$gte": DatetimeMS(time_ms)}}}
-
-
-def _plain(tolerance_minor: int) -> dict[str, Any]:
-    """Return the expression for: the figures follow from the events by addition, and the status from the figures by
-    these rules, whatever the clock says. What it does not hold for is folded here, so it need only never err."""
-    is_cancelled = {"$gt": ["$cancelled_at", None]}
-    is_refunded = {"$gt": ["$refunded_minor", 0]}
-    left = {"$subtract": ["$captured_minor", "$refunded_minor"]}
-    enough = {"$gte": ["$captured_minor", {"$subtract": ["$due_minor", tolerance_minor]}]}
-    status = {
-        "$switch": {
-            "branches": [
-                {"case": is_cancelled, "then": {"$cond": [{"$lte": [left, 0]}, "cancelled", "refund_due"]}},
-                {"case": {"$and": [is_refunded, {"$lte": [left, 0]}]}, "then": "refunded"},
-                {"case": {"$not": enough}, "then": "too little"},
-                {"case": is_refunded, "then": "partially_refunded"},
-            ],
-            "default": "matched",
-        }
-    }
-    return {
-        "$and": [
-            {"$gt": ["$due_minor", None]},
-            {"$eq": ["$charged_back_minor", 0]},
-            {"$eq": ["$net_minor", left]},
-            {"$lte": ["$captured_minor", {"$add": ["$due_minor", tolerance_minor]}]},
-            {"$eq": ["$status", status]},
-            # A break is never quiet, whatever the document says of its outcome.
-            {"$eq": ["$outcome", "ok"]},
-            {"$gte": [left, 0]},
-            {"$lt": ["$event_count", MAX_EVENTS]},
-            {"$eq": ["$event_count", {"$size": "$events"}]},
-            {"$eq": [is_cancelled, {"$in": [ORDER_CANCELLED, "$events.type"]}]},
-            {"$not": [{"$in": [CHARGEBACK_OPENED, "$events.type"]}]},
-            {"$setIsSubset": ["$events.currency", ["$currency"]]},
-            *[
-                {"$eq": [f"${figure}", {"$sum": {"$map": {"input": "$events", "in": _amount_of(kind)}}}]}
-                for kind, figure in (
-                    (ORDER_PLACED, "due_minor"),
-                    (PAYMENT_CAPTURED, "captured_minor"),
-                    (REFUND_ISSUED, "refunded_minor"),
-                )
-            ],
-        ]
-    }
-
-
-def _amount_of(kind: str) -> dict[str, Any]:
-    return {"$cond": [{"$eq": ["$$this.type", kind]}, "$$this.amount_minor", 0]}

@@ -206,9 +206,9 @@ def stored(found: Mapping[str, Any]) -> Stored:
     order_id = found["_id"]
     reasons = tuple(found["reasons"])
     events = {_event(order_id, item): None for item in found["events"]}
-    view = View(events, _ms(found["clock"]), "overflow" in reasons)
+    view = View(events, time_ms(found["clock"]), "overflow" in reasons)
     settled_at = found["settled_at"]
-    deadline_ms, settled_ms = _ms(found["deadline_at"]), None if settled_at is None else _ms(settled_at)
+    deadline_ms, settled_ms = time_ms(found["deadline_at"]), None if settled_at is None else time_ms(settled_at)
     return Stored(int(found["version"]), view, (found["status"], found["outcome"], reasons, deadline_ms, settled_ms))
 
 
@@ -231,7 +231,7 @@ def folded(found: Mapping[str, Any]) -> Document:
         refunded_minor=int(found["refunded_minor"]),
         charged_back_minor=int(found["charged_back_minor"]),
         net_minor=int(found["net_minor"]),
-        deadline_at_ms=_ms(found["deadline_at"]),
+        deadline_at_ms=time_ms(found["deadline_at"]),
         cancelled_at_ms=_maybe_ms(found["cancelled_at"]),
         settled_at_ms=_maybe_ms(found["settled_at"]),
         event_count=int(found["event_count"]),
@@ -242,7 +242,7 @@ def folded(found: Mapping[str, Any]) -> Document:
 
 def clock_ms(found: Mapping[str, Any]) -> int:
     """Return the clock that a stored document was folded with."""
-    return _ms(found["clock"])
+    return time_ms(found["clock"])
 
 
 def arrivals(found: Mapping[str, Any]) -> list[Arrival]:
@@ -270,7 +270,7 @@ def _event(order_id: str, item: Mapping[str, Any]) -> Event:
         item["event_id"],
         item["type"],
         order_id,
-        _ms(item["occurred_at"]),
+        time_ms(item["occurred_at"]),
         _maybe(get("amount_minor")),
         get("currency"),
         get("payment_id"),
@@ -282,13 +282,13 @@ def _event(order_id: str, item: Mapping[str, Any]) -> Event:
     )
 
 
-def _ms(time: datetime | DatetimeMS) -> int:
+def time_ms(time: datetime | DatetimeMS) -> int:
     """Return a date as merging reads it (`datetime` where it can be one, the faster to decode), or anybody else."""
     return (time - _EPOCH) // _MILLISECOND if isinstance(time, datetime) else int(time)
 
 
 def _maybe_ms(time: datetime | DatetimeMS | None) -> int | None:
-    return None if time is None else _ms(time)
+    return None if time is None else time_ms(time)
 
 
 def _maybe(value: int | None) -> int | None:

@@ -34,6 +34,7 @@ from orders_platform.errors import FatalStoreError, RetryableStoreError, StoreEr
 DUPLICATE_KEY = 11000
 WRITE_CONFLICT = 112
 VALIDATION_FAILURE = 121
+SNAPSHOT_TOO_OLD = 239
 
 # Server codes that go away by themselves or with an operator's help: elections, shutdown, lock and snapshot trouble,
 # time limits, transactions that the server dropped, a full disk.
@@ -54,7 +55,6 @@ _PASSING_CODES = frozenset(
         202,  # NetworkInterfaceExceededTimeLimit
         211,  # KeyNotFound: just started, its keys for cluster times are not loaded yet
         225,  # TransactionTooOld
-        239,  # SnapshotTooOld
         244,  # TransactionAborted
         246,  # SnapshotUnavailable
         251,  # NoSuchTransaction
@@ -127,6 +127,12 @@ def _of_bulk(error: BulkWriteError) -> StoreError:
 
 
 def _of_code(error: OperationFailure, code: int | None) -> StoreError:
+    if code == SNAPSHOT_TOO_OLD:
+        return RetryableStoreError(
+            "MongoDB no longer keeps what was stored when the reading began (code 239).",
+            "Do it again when the machine has more time for it, or let MongoDB keep more: its parameter "
+            "minSnapshotHistoryWindowInSeconds, 300 by default.",
+        )
     if code in _PASSING_CODES:
         return _retryable(error, code)
     if code in _CREDENTIAL_CODES:

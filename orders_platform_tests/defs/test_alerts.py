@@ -20,7 +20,8 @@ from orders_platform.defs.webhook import NOT_SET, WebhookResource
 from orders_platform.errors import StackError
 from orders_platform.matching import Rules
 from orders_platform.reports.days import day_of
-from orders_platform.reports.statement import as_json, make
+from orders_platform.reports.statement import as_json
+from orders_platform.reports.tally import make
 from orders_platform.store import matcher_records as records
 from orders_platform.store import schema, statements
 from orders_platform.store.client import connect

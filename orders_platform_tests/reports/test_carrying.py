@@ -78,7 +78,7 @@ def test_a_day_reads_its_own_orders(world: World, monkeypatch: pytest.MonkeyPatc
             yield order
 
     monkeypatch.setattr(day.Reading, "touching", noting)
-    for name in ("settled", "unsettled", "moving", "named"):
+    for name in ("settled", "mattering", "named"):
         monkeypatch.delattr(day.Reading, name)
     assert on_tuesday(world).counted_anew == ""
     assert sorted(read) == ["new", "o-1", "o-4"]

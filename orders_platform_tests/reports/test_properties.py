@@ -15,9 +15,10 @@ from orders_platform.reports.bridge import Bridge
 from orders_platform.reports.days import day_of
 from orders_platform.reports.render import html
 from orders_platform.reports.standing import Told
-from orders_platform.reports.statement import Statement, as_json, make
+from orders_platform.reports.statement import Statement, as_json
 from orders_platform.reports.summary import markdown
 from orders_platform.reports.tables import breaks_csv, breaks_parquet
+from orders_platform.reports.tally import make
 from orders_platform_tests import statement_oracle
 from orders_platform_tests.reports import shops
 from orders_platform_tests.strategies import patient

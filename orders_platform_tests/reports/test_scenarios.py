@@ -12,7 +12,8 @@ import pytest
 
 from orders_platform.matching import Rules
 from orders_platform.reports.days import day_of
-from orders_platform.reports.statement import as_json, make
+from orders_platform.reports.statement import as_json
+from orders_platform.reports.tally import make
 from orders_platform_tests import statement_oracle
 from orders_platform_tests.oracle import time_ms
 from orders_platform_tests.reports import shops

@@ -16,7 +16,8 @@ from orders_platform.reports import carrying, making
 from orders_platform.reports.days import day_of
 from orders_platform.reports.making import Broker, Made, make_day
 from orders_platform.reports.standing import Told
-from orders_platform.reports.statement import Statement, as_json, make
+from orders_platform.reports.statement import Statement, as_json
+from orders_platform.reports.tally import make
 from orders_platform.store import day, merge, statements
 from orders_platform.store.client import Store
 from orders_platform.store.merge import Arrival, Change
