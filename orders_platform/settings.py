@@ -100,9 +100,10 @@ class MatchingSettings(_Group):
 
 
 class ReportsSettings(_Group):
-    """The business day."""
+    """The business day, and from how many stored orders on Spark counts where all of them must be gone through."""
 
     time_zone: str = "UTC"
+    spark_above_orders: int = Field(default=5_000_000, ge=0)
 
     @field_validator("time_zone")
     @classmethod

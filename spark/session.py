@@ -8,11 +8,28 @@ from orders_platform.settings import Settings
 _STREAMING = "org.apache.spark.sql.execution.streaming"
 
 
+_EVERYWHERE = {
+    "spark.sql.session.timeZone": "UTC",
+    # A second copy of a task would do what the first one does: harmless, and twice the work.
+    "spark.speculation": "false",
+    "spark.python.daemon.module": "spark.daemon",
+}
+
+
 def build_session(settings: Settings, checkpoint: str) -> SparkSession:
     """Return the session of the matcher's driver."""
-    builder = SparkSession.Builder().appName("orders-matcher")
-    for name, value in _options(settings, checkpoint).items():
-        builder = builder.config(name, value)
+    return _session("orders-matcher", _options(settings, checkpoint))
+
+
+def build_batch_session() -> SparkSession:
+    """Return the session of a batch over what is stored."""
+    return _session("orders-statements", {})
+
+
+def _session(name: str, options: dict[str, str]) -> SparkSession:
+    builder = SparkSession.Builder().appName(name)
+    for option, value in (_EVERYWHERE | options).items():
+        builder = builder.config(option, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     return spark
@@ -20,15 +37,11 @@ def build_session(settings: Settings, checkpoint: str) -> SparkSession:
 
 def _options(settings: Settings, checkpoint: str) -> dict[str, str]:
     options = {
-        "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.matcher.buckets),
         # Deadlines are swept by the driver; a batch without data would be work for nothing.
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         # Each batch keeps the hot orders whole; a hundred of them, Spark's default, would only fill the disk.
         "spark.sql.streaming.minBatchesToRetain": "10",
-        # A second copy of a task would write what the first one writes: harmless, and twice the work.
-        "spark.speculation": "false",
-        "spark.python.daemon.module": "spark.daemon",
         # A bucket's messages as few frames: putting frames together costs more than their memory.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
     }

@@ -12,7 +12,7 @@ from orders_platform.cli.params import DURATION
 from orders_platform.errors import OrdersError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orders_platform.reports.making import Made
     from orders_platform.settings import Settings
@@ -50,8 +50,9 @@ def report(
     from orders_platform.reports.statement import as_json as keys_of
     from orders_platform.reports.summary import markdown
 
-    with store_of(settings, timeout_s=_ANSWER_S) as store, output.activity(f"Making the statement of {when:%Y-%m-%d}"):
-        made = _make(settings, store, when.date(), force=force)
+    what = f"Making the statement of {when:%Y-%m-%d}"
+    with store_of(settings, timeout_s=_ANSWER_S) as store, output.activity(what) as shown:
+        made = _make(settings, store, when.date(), shown, force=force)
         earlier = making.earlier_match_rates(store, when.date(), HISTORY_DAYS - 1) if page else []
     if page is not None:
         _write(page, made, earlier)
@@ -66,17 +67,18 @@ def report(
         ctx.exit(PROBLEM)
 
 
-def _make(settings: "Settings", store: "Store", when: date, *, force: bool) -> "Made":
-    from orders_platform.local.stack import endpoints
+def _make(settings: "Settings", store: "Store", when: date, shown: "Callable[[str], None]", *, force: bool) -> "Made":
     from orders_platform.reports.days import day_of
-    from orders_platform.reports.making import Broker, make_day
     from orders_platform.store import schema
+    from orders_platform.supervision.statements import Told, make_statements
 
-    day = day_of(when, settings.reports.time_zone)
-    where = endpoints(settings)
+    def progress(counted: int, parts: int) -> None:
+        shown(f"Spark has counted {counted:,} of {parts:,} parts of the orders")
+
     schema.migrate(store)
-    broker = Broker(where.bootstrap_servers, where.kafka_client, settings.kafka.topics)
-    return make_day(store, broker, day, settings.matching.rules(), force=force)
+    day = day_of(when, settings.reports.time_zone)
+    (made,) = make_statements(store, settings, [day], Told(output.say, progress), force=force)
+    return made
 
 
 def _write(page: Path, made: "Made", earlier: "list[tuple[str, float | None]]") -> None:

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orders_platform.deploy import files, package
+from orders_platform.deploy import package
 from orders_platform.deploy.bucket import Bucket
 from orders_platform.deploy.plan import Plan, Step, differences
 from orders_platform.errors import SettingsError, StackError
 from orders_platform.local import jars
 from orders_platform.loopback import endpoint_here
 from orders_platform.settings import DataprocSettings, Settings
+from orders_platform.supervision.backends import request_files
 from orders_platform.supervision.backends.dataproc_clients import Dataproc
+from orders_platform.supervision.backends.dataproc_statements import policy_id
 from orders_platform.supervision.backends.release import DATAPROC_PYTHON, DATAPROC_SPARK, release
 from orders_platform.surroundings import ROOT
 
@@ -40,7 +42,7 @@ def planned(settings: Settings, tell: Callable[[str], None]) -> Iterator[Plan]:
         steps = [bucket.step()]
         if not steps[0].needs:
             steps += [bucket.object_step(uri, file) for uri, file in _objects(str(its.bucket), made, Path(scratch))]
-        steps += [_cluster_step(its)]
+        steps += [_policy_step(settings), _cluster_step(its)]
         yield Plan(f"Dataproc, project {its.project}, region {its.region}", steps)
 
 
@@ -62,8 +64,8 @@ def _objects(bucket: str, made: package.Package, scratch: Path) -> Iterator[tupl
     """Yield where what goes."""
     its = release(bucket)
     with zipfile.ZipFile(made.wheel) as wheel:
-        main = Path(wheel.extract("spark/matcher_job.py", scratch))
-    yield its.main, main
+        for uri, name in ((its.main, "spark/matcher_job.py"), (its.statements, "spark/statement_job.py")):
+            yield uri, Path(wheel.extract(name, scratch))
     yield its.wheel, made.wheel
     yield its.dependencies, made.dependencies
     yield from zip(its.jars, jars.ensure(f"spark-{DATAPROC_SPARK}"), strict=True)
@@ -86,12 +88,45 @@ def cluster_of(its: DataprocSettings) -> dict[str, Any]:
         "bucket": str(its.bucket).removeprefix("gs://").split("/")[0],
         "workers": str(max(2, its.executors)),
     }
-    given = files.filled("dataproc/cluster.yaml", values)
-    return _as_dict(files.message(Cluster, given, "deploy/dataproc/cluster.yaml"))
+    given = request_files.filled("dataproc/cluster.yaml", values)
+    return _as_dict(request_files.message(Cluster, given, "deploy/dataproc/cluster.yaml"))
 
 
 def _as_dict(made: Any) -> dict[str, Any]:
     return type(made).to_dict(made, always_print_fields_with_no_presence=False, use_integers_for_enums=False)
+
+
+def _policy_step(settings: Settings) -> Step:
+    """Return what is to be done for the autoscaling of the statements' clusters to be as the file says.
+
+    Raises:
+        OrdersError: Dataproc refuses or does not answer.
+    """
+    from google.api_core.exceptions import NotFound
+    from google.cloud.dataproc_v1.types import AutoscalingPolicy
+
+    its, name, file = settings.dataproc, policy_id(settings), "dataproc/autoscaling-policy.yaml"
+    parent = f"projects/{its.project}/regions/{its.region}"
+    given = request_files.filled(file, {"policy": name})
+    wanted = _as_dict(request_files.message(AutoscalingPolicy, given, f"deploy/{file}"))
+    what, path = f"autoscaling policy {name}", f"{parent}/autoscalingPolicies/{name}"
+    dataproc = Dataproc(str(its.project), str(its.region), endpoint_here())
+
+    def act(method: str, request: Mapping[str, Any]) -> None:
+        with dataproc.policies() as policies:
+            getattr(policies, method)(request=request)
+
+    with dataproc.policies() as policies:
+        try:
+            found = _as_dict(policies.get_autoscaling_policy(request={"name": path}))
+        except NotFound:
+            make = {"parent": parent, "policy": wanted}
+            return Step(what, "missing", "create it", make, lambda: act("create_autoscaling_policy", make))
+    if not (changed := differences(wanted, found)):
+        return Step(what, "as wanted")
+    update = {"policy": wanted | {"name": path}}
+    does = f"update its {' and '.join(sorted(changed))}"
+    return Step(what, "differs", does, update, lambda: act("update_autoscaling_policy", update))
 
 
 def _cluster_step(its: DataprocSettings) -> Step:

@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 from google.cloud.dataproc_v1.types import Cluster
 
 from orders_platform.cli.main import cli
-from orders_platform.deploy import dataproc, files, package
+from orders_platform.deploy import dataproc, package
 from orders_platform.deploy.package import Package
 from orders_platform.errors import SettingsError
+from orders_platform.supervision.backends import request_files
 from orders_platform.supervision.backends.release import release
 from orders_platform.surroundings import ROOT
 from orders_platform_tests.dataproc import fake as fakes
@@ -84,7 +85,7 @@ def test_a_dry_run_prints_every_request_and_changes_nothing(google: Google, pack
     assert not google.storage.uploads
     cluster = plan["steps"][-1]["request"]["cluster"]
     # What is printed is a message of the API, to the last field.
-    files.message(Cluster, cluster, "the plan")
+    request_files.message(Cluster, cluster, "the plan")
 
 
 def test_what_was_planned_is_done_once(google: Google, packed: Package) -> None:
@@ -167,7 +168,7 @@ def test_settings_that_are_missing_are_named_before_anything_is_made(
 
 
 def test_the_cluster_file_is_a_message_of_the_api() -> None:
-    made = files.message(Cluster, files.filled("dataproc/cluster.yaml", VALUES), "cluster.yaml")
+    made = request_files.message(Cluster, request_files.filled("dataproc/cluster.yaml", VALUES), "cluster.yaml")
     assert made.config.software_config.image_version.startswith("3.0.")
     # The streaming cluster is fixed.
     assert not made.config.autoscaling_config.policy_uri
@@ -175,17 +176,17 @@ def test_the_cluster_file_is_a_message_of_the_api() -> None:
 
 
 def test_a_field_that_the_api_does_not_have_is_refused() -> None:
-    given = files.filled("dataproc/cluster.yaml", VALUES)
+    given = request_files.filled("dataproc/cluster.yaml", VALUES)
     given["config"]["worker_config"]["num_instance"] = 3
     with pytest.raises(SettingsError, match="num_instance"):
-        files.message(Cluster, given, "cluster.yaml")
+        request_files.message(Cluster, given, "cluster.yaml")
     with pytest.raises(SettingsError, match="region"):
-        files.filled("dataproc/cluster.yaml", {"project": "p"})
+        request_files.filled("dataproc/cluster.yaml", {"project": "p"})
 
 
 def test_every_account_of_the_roles_is_one_of_the_deployment() -> None:
     roles = yaml.safe_load((ROOT / "deploy" / "dataproc" / "roles.yaml").read_text())
-    cluster = files.message(Cluster, files.filled("dataproc/cluster.yaml", VALUES), "cluster.yaml")
+    cluster = request_files.message(Cluster, request_files.filled("dataproc/cluster.yaml", VALUES), "cluster.yaml")
     assert cluster.config.gce_cluster_config.service_account.split("@")[0] in roles["accounts"]
     for account in roles["accounts"].values():
         assert account["is"]

@@ -16,7 +16,7 @@ from orders_platform.defs.topics.assets import OWNERS
 from orders_platform.errors import OrdersError
 from orders_platform.local.stack import endpoints
 from orders_platform.reports.days import Day
-from orders_platform.reports.making import Broker, Made, earlier_match_rates, make_day
+from orders_platform.reports.making import Broker, Made, earlier_match_rates
 from orders_platform.reports.revisions import content_sha256
 from orders_platform.reports.statement import Statement
 from orders_platform.settings import Settings
@@ -24,6 +24,7 @@ from orders_platform.store import matcher_records as records
 from orders_platform.store import schema, statements
 from orders_platform.store.client import Store
 from orders_platform.streams.offsets import offsets_for_time
+from orders_platform.supervision.statements import Told, make_statements
 
 GROUP = "reports"
 POOL = "statements"
@@ -87,8 +88,7 @@ def _daily_statement(days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         with matcher.mongo.store(settings, ANSWER_S) as store:
             schema.migrate(store)
             _wait_for_the_matcher(context, store, broker, wanted[-1])
-            for day in wanted:
-                made = make_day(store, broker, day, settings.matching.rules(), force=config.force)
+            for day, made in zip(wanted, _made(context, store, settings, wanted, force=config.force), strict=True):
                 page = _page(store, settings, day, made)
                 context.log.info(_told(made))
                 context.add_asset_metadata(statement_metadata(made, page), partition_key=day.date.isoformat())
@@ -143,6 +143,15 @@ def _wait_for_the_matcher(context: dg.AssetExecutionContext, store: Store, broke
         wait_s = WAITS_S[context.retry_number]
         context.log.warning(f"{unread:,} messages from before the day's end are not matched yet: again in {wait_s} s.")
         raise dg.RetryRequested(max_retries=len(WAITS_S), seconds_to_wait=wait_s)
+
+
+def _made(
+    context: dg.AssetExecutionContext, store: Store, settings: Settings, wanted: Sequence[Day], *, force: bool
+) -> list[Made]:
+    def progress(counted: int, parts: int) -> None:
+        context.log.debug(f"{counted:,} of {parts:,} parts of the orders are counted.")
+
+    return make_statements(store, settings, wanted, Told(context.log.info, progress), force=force)
 
 
 def _page(store: Store, settings: Settings, day: Day, made: Made) -> Path:

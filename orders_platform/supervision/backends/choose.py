@@ -1,8 +1,12 @@
 """Which backend the settings choose, and what supervision must know of it beforehand."""
 
+from datetime import date
+
 from orders_platform.errors import SettingsError
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
+from orders_platform.supervision.backends import local_statements
+from orders_platform.supervision.backends.local_statements import Progress
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import Backend
 
@@ -32,6 +36,23 @@ def make_backend(settings: Settings, endpoints: Endpoints) -> Backend:
             from orders_platform.supervision.backends.local import LocalBackend
 
             return LocalBackend(settings, endpoints)
+
+
+def make_by_batch(
+    settings: Settings, endpoints: Endpoints, first: date, last: date, *, force: bool, progress: Progress
+) -> None:
+    """Make the statements of the days from the first to the last by a Spark batch: on Dataproc where the matcher is,
+    else on this machine. Return when they are kept.
+
+    Raises:
+        OrdersError: it can't be started, or failed.
+    """
+    if settings.matcher.backend == "dataproc":
+        from orders_platform.supervision.backends import dataproc_statements
+
+        dataproc_statements.run(settings, first, last, force=force)
+    else:
+        local_statements.run(settings, endpoints, first, last, force=force, progress=progress)
 
 
 def policy_of(settings: Settings) -> Policy:

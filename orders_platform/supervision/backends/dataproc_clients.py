@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         BatchControllerClient,
         ClusterControllerClient,
         JobControllerClient,
+        WorkflowTemplateServiceClient,
     )
 
 TIMEOUT_S = 20.0
@@ -77,6 +78,14 @@ class Dataproc(msgspec.Struct, frozen=True):
         from google.cloud.dataproc_v1 import AutoscalingPolicyServiceClient
 
         with self._client(AutoscalingPolicyServiceClient) as client:
+            yield client
+
+    @contextmanager
+    def workflows(self) -> "Iterator[WorkflowTemplateServiceClient]":
+        """Connect to run jobs on clusters of their own."""
+        from google.cloud.dataproc_v1 import WorkflowTemplateServiceClient
+
+        with self._client(WorkflowTemplateServiceClient) as client:
             yield client
 
     @contextmanager

@@ -68,25 +68,32 @@ def submit_request(
 
 
 def properties(settings: Settings, environment: dict[str, str]) -> dict[str, str]:
-    """Return Spark's configuration of a driver and executors in YARN, which brings our code to both."""
-    code = f"./{DEPENDENCIES}:./orders_platform.zip"
-    told = environment | {"PYTHONPATH": code, "ORDERS_HOME": "./orders-home"}
-    chosen: dict[str, Any] = {
-        # The driver in a container: only there it gets the archive and an environment of its own.
-        "spark.submit.deployMode": "cluster",
-        # YARN's restarts are off as well.
-        "spark.yarn.maxAppAttempts": 1,
-        "spark.yarn.submit.waitAppCompletion": "true",
+    """Return Spark's configuration of a driver of the matcher."""
+    chosen = {
         "spark.dynamicAllocation.enabled": "false",
         "spark.executor.instances": settings.dataproc.executors,
         "spark.executor.cores": EXECUTOR_CORES,
         "spark.executor.memory": EXECUTOR_MEMORY,
         "spark.driver.memory": settings.matcher.driver_memory,
+    }
+    return yarn_properties(environment, chosen)
+
+
+def yarn_properties(environment: dict[str, str], chosen: dict[str, Any]) -> dict[str, str]:
+    """Return Spark's configuration of a driver and executors in YARN, which brings our code to both."""
+    code = f"./{DEPENDENCIES}:./orders_platform.zip"
+    told = environment | {"PYTHONPATH": code, "ORDERS_HOME": "./orders-home"}
+    everywhere: dict[str, Any] = {
+        # The driver in a container: only there it gets the archive and an environment of its own.
+        "spark.submit.deployMode": "cluster",
+        # YARN's restarts are off as well.
+        "spark.yarn.maxAppAttempts": 1,
+        "spark.yarn.submit.waitAppCompletion": "true",
         "spark.ui.enabled": "false",
         "spark.eventLog.enabled": "false",
         "spark.speculation": "false",
         "spark.python.worker.reuse": "true",
     }
-    chosen |= {f"spark.yarn.appMasterEnv.{name}": value for name, value in told.items()}
-    chosen |= {f"spark.executorEnv.{name}": value for name, value in told.items()}
-    return {name: str(value) for name, value in sorted(chosen.items())}
+    everywhere |= {f"spark.yarn.appMasterEnv.{name}": value for name, value in told.items()}
+    everywhere |= {f"spark.executorEnv.{name}": value for name, value in told.items()}
+    return {name: str(value) for name, value in sorted((everywhere | chosen).items())}

@@ -25,9 +25,10 @@ def run_variables(epoch: int, attempt: int, start_offsets: Offsets | None) -> di
     return given
 
 
-def settings_variables(settings: Settings, checkpoint: str | None) -> dict[str, str]:
+def settings_variables(settings: Settings, checkpoint: str | None, also: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the settings of a driver elsewhere that differ from the defaults. No value of a secret is among them, for
-    an engine's API shows what it is told: only the names of secrets and of files.
+    an engine's API shows what it is told: only the names of secrets and of files. `also` names further groups of
+    settings that it reads.
 
     Raises:
         SettingsError: a secret is set by its value.
@@ -35,7 +36,7 @@ def settings_variables(settings: Settings, checkpoint: str | None) -> dict[str, 
     variables: dict[str, str] = {}
     for key in known_keys():
         group, _, name = key.partition(".")
-        if group not in _GROUPS or key in _OURS:
+        if group not in (*_GROUPS, *also) or key in _OURS:
             continue
         model = type(settings).model_fields[group].annotation
         value, default = getattr(getattr(settings, group), name), _default(model, name)

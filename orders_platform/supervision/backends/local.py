@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,21 +11,21 @@ from orders_platform.local import processes
 from orders_platform.local.jars import spark_connector_jars
 from orders_platform.local.java import find_java, java_home
 from orders_platform.local.stack import Endpoints
-from orders_platform.settings import PREFIX, Settings
+from orders_platform.settings import Settings
 from orders_platform.store.matcher_records import BegunCheckpoint
 from orders_platform.supervision.backends.class_archive import ClassArchive, stop_making
 from orders_platform.supervision.backends.driver_environment import run_variables
 from orders_platform.supervision.backends.spark_submit import (
     DRIVER,
     JAVA_OPTIONS,
-    LAUNCHER_OPTIONS,
+    ON_LOOPBACK,
     configuration,
+    environment_here,
     flags,
     spark_home,
 )
 from orders_platform.supervision.checkpoints import location
 from orders_platform.supervision.observe import Handle
-from orders_platform.surroundings import ROOT
 
 NAME = "matcher"
 STOP_WAIT_S = 15.0
@@ -54,23 +53,12 @@ class LocalBackend:
         """
         home = spark_home()
         self._clear_scratch()
-        given = {
-            "JAVA_HOME": str(self._java()),
-            "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
-            "SPARK_HOME": str(home),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_PYTHON": sys.executable,
-            "PYSPARK_DRIVER_PYTHON": sys.executable,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "ORDERS_HOME": str(self._home),
-            "ORDERS_KAFKA__BOOTSTRAP_SERVERS": self._endpoints.bootstrap_servers,
-            "ORDERS_MONGO__URI": self._endpoints.mongo_uri,
-        } | run_variables(epoch, attempt, None if begun is None else begun.offsets)
+        given = environment_here(self._home, self._endpoints, self._java())
+        given |= run_variables(epoch, attempt, None if begun is None else begun.offsets)
         where = location(self._settings, begun)
         if where is not None:
             given["ORDERS_MATCHER__CHECKPOINT"] = where
-        environment = processes.environment(_own_variables() | given)
+        environment = processes.environment(given)
         process = processes.start(self._settings.home, NAME, self._command(home), environment)
         return _handle(process, epoch, attempt)
 
@@ -142,7 +130,6 @@ class LocalBackend:
         return ClassArchive(self._home, self._java(), [*connector, *home.glob("jars/*.jar")])
 
     def _command(self, home: Path) -> list[str]:
-        here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         connector = spark_connector_jars()
         master = self._settings.matcher.master
         java_options = JAVA_OPTIONS
@@ -158,7 +145,7 @@ class LocalBackend:
             *("--driver-memory", self._settings.matcher.driver_memory),
             *("--driver-java-options", java_options),
             *jars,
-            *flags(configuration(self._home / "spark") | here),
+            *flags(configuration(self._home / "spark") | ON_LOOPBACK),
             str(DRIVER),
         ]
 
@@ -171,11 +158,6 @@ def _handle(process: processes.Process, epoch: int, attempt: int) -> Handle:
 def pid_of(handle: Handle) -> int:
     """Return the process of one of this backend's drivers."""
     return int(handle.id.partition("@")[0])
-
-
-def _own_variables() -> dict[str, str]:
-    """Return our own settings from this environment, secrets among them: the driver reads them as we did."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
 
 
 def _run_of(pid: int) -> str:
