@@ -18,7 +18,7 @@ from orders_platform.local import jars
 
 IMAGE_PYTHON = "3.11"
 """Of Debian 12, the image's base."""
-_CODE = ("orders_platform", "spark", "deploy", "locks", "dagster.yaml", "workspace.yaml", "pyproject.toml")
+_CODE = ("orders_platform", "spark", "locks", "dagster.yaml", "workspace.yaml", "pyproject.toml")
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from orders_platform_tests.deploy.engine import engine_python, engine_spark
 
 SMALL_DRIVER = ROOT / "orders_platform_tests" / "supervision" / "small_driver.py"
 _MASTER = "spark.yarn.appMasterEnv."
+_FOR_YARN = ("spark.yarn.", "spark.submit.", "spark.dynamicAllocation.", "spark.executor.", "spark.driver.memory")
 
 
 def told(job: Job) -> dict[str, str]:
@@ -66,11 +67,7 @@ class SparkRunner:
             tar.extractall(container / alias, filter="data")
         main = self._fetch(its.main_python_file_uri, container)
         jars = [str(jar) for jar in spark_connector_jars()]
-        properties = {
-            name: value
-            for name, value in its.properties.items()
-            if not name.startswith(("spark.yarn.", "spark.submit.", "spark.executor.", "spark.driver.memory"))
-        }
+        properties = {name: value for name, value in its.properties.items() if not name.startswith(_FOR_YARN)}
         here = {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",

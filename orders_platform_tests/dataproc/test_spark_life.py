@@ -37,9 +37,10 @@ def upload(made: Package, objects: Path) -> None:
     """Put an artefact where a deployment puts it."""
     its = release(BUCKET)
     with zipfile.ZipFile(made.wheel) as wheel:
-        main = wheel.read("spark/matcher_job.py")
+        main, statements = (wheel.read(f"spark/{name}_job.py") for name in ("matcher", "statement"))
     for uri, content in (
         (its.main, main),
+        (its.statements, statements),
         (its.wheel, made.wheel.read_bytes()),
         (its.dependencies, made.dependencies.read_bytes()),
     ):

@@ -22,6 +22,7 @@ from orders_platform_tests.dataproc import fake as fakes
 from orders_platform_tests.dataproc.clusters import FakeClusters
 from orders_platform_tests.dataproc.fake import FakeDataproc
 from orders_platform_tests.dataproc.storage import FakeStorage, storing
+from orders_platform_tests.dataproc.workflows import FakePolicies
 
 BUCKET = "gs://a-bucket/orders"
 VALUES = {
@@ -38,6 +39,7 @@ VALUES = {
 @dataclass
 class Google:
     clusters: FakeClusters
+    policies: FakePolicies
     storage: FakeStorage
 
     def deploy(self, *options: str, expect: int = 0) -> Result:
@@ -48,7 +50,7 @@ class Google:
 
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
-    made = Google(FakeClusters(), FakeStorage({"a-bucket": {}}))
+    made = Google(FakeClusters(), FakePolicies(), FakeStorage({"a-bucket": {}}))
     jobs = FakeDataproc(lambda job: pytest.fail("no job is submitted here"), set())
     given = {
         "HOME": str(tmp_path / "home"),
@@ -61,7 +63,10 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
     }
     for name, value in given.items():
         monkeypatch.setenv(f"ORDERS_{name}", value)
-    with fakes.serving(jobs, *made.clusters.handlers()) as address, storing(made.storage) as storage:
+    with (
+        fakes.serving(jobs, *made.clusters.handlers(), *made.policies.handlers()) as address,
+        storing(made.storage) as storage,
+    ):
         monkeypatch.setenv("ORDERS_GOOGLE_ENDPOINT", address)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage)
         yield made
@@ -92,14 +97,29 @@ def test_what_was_planned_is_done_once(google: Google, packed: Package) -> None:
     said = google.deploy().stderr
     assert "steps were done" in said
     its = release(BUCKET)
-    wanted = {uri.removeprefix("gs://a-bucket/") for uri in (its.main, its.wheel, its.dependencies, *its.jars)}
+    wanted = {
+        uri.removeprefix("gs://a-bucket/") for uri in (its.main, its.statements, its.wheel, its.dependencies, *its.jars)
+    }
     assert google.storage.buckets["a-bucket"].keys() == wanted
     assert google.storage.buckets["a-bucket"][its.wheel.removeprefix("gs://a-bucket/")] == packed.wheel.read_bytes()
     assert len(google.clusters.created) == 1
+    (policy,) = google.policies.policies
+    assert policy == "projects/a-project/regions/europe-west1/autoscalingPolicies/orders-statements"
     uploads = list(google.storage.uploads)
     assert "Everything was as wanted" in google.deploy().stderr
     assert google.storage.uploads == uploads
-    assert (len(google.clusters.created), google.clusters.updated) == (1, [])
+    assert (len(google.clusters.created), google.clusters.updated, google.policies.written) == (1, [], 1)
+
+
+def test_a_policy_that_was_changed_by_hand_is_put_right(google: Google, packed: Package) -> None:
+    google.deploy()
+    (policy,) = google.policies.policies.values()
+    policy.secondary_worker_config.max_instances = 99
+    shown = google.deploy("--dry-run", expect=0).stdout
+    assert "update its secondary_worker_config.max_instances" in " ".join(shown.split())
+    google.deploy()
+    (policy,) = google.policies.policies.values()
+    assert policy.secondary_worker_config.max_instances == 30
 
 
 def test_one_that_was_interrupted_goes_on(google: Google, packed: Package) -> None:
