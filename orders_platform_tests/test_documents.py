@@ -33,6 +33,16 @@ def test_every_status_is_told() -> None:
     assert all(f"`{status}`" in section for status in BREAK_STATUSES | PENDING_STATUSES)
 
 
+def test_every_entry_of_the_runbook_is_tried() -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().partition("\n## By symptom\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    named = [re.findall(r"`(test_\w+)` \|$", row) for row in rows]
+    assert all(len(names) == 1 for names in named), rows
+    tests = "\n".join(file.read_text() for file in (ROOT / "orders_platform_tests").rglob("test_*.py"))
+    assert [name for (name,) in named if f"def {name}(" not in tests] == []
+    assert len(rows) > 20
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_variables_on_a_page_exist(page: Path) -> None:
     text = page.read_text()

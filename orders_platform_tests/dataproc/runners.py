@@ -81,6 +81,7 @@ class SparkRunner:
             *("--jars", ",".join(jars)),
             *(part for name, value in (properties | here).items() for part in ("--conf", f"{name}={value}")),
             str(main),
+            *its.args,
         ]
         environment = told(job) | {
             "PATH": os.defpath,

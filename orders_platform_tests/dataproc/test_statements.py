@@ -81,7 +81,7 @@ def test_a_workflow_makes_what_one_process_makes(
 
 @pytest.mark.spark
 def test_a_workflow_that_fails_is_a_sentence(workflows: FakeWorkflows, settings: Settings) -> None:
-    with pytest.raises(StackError, match=r"failed on Dataproc: .*exited with"):
+    with pytest.raises(StackError, match=r"failed on Dataproc: .*exited with 1\."):
         run(settings, TUESDAY, MONDAY, force=False)
 
 
@@ -117,7 +117,7 @@ def test_without_a_project_it_is_said_what_to_set(settings: Settings) -> None:
     ("name", "kind"), [("autoscaling-policy.yaml", AutoscalingPolicy), ("statements.yaml", WorkflowTemplate)]
 )
 def test_the_files_are_messages_of_the_api_to_the_last_field(name: str, kind: type) -> None:
-    values = dict.fromkeys(("project", "region", "name", "subnetwork", "bucket", "policy"), "a-name")
+    values: dict[str, str] = dict.fromkeys(("project", "region", "name", "subnetwork", "bucket", "policy"), "a-name")
     given = request_files.filled(f"dataproc/{name}", values)
     request_files.message(kind, given, name)
     given["labels_"] = {"app": "x"}
