@@ -1,4 +1,4 @@
-"""Indexes and validators of the collections, versioned. Migrating again, or two at once, is harmless.
+"""Indexes, validators and views, versioned. Migrating again, or two at once, is harmless.
 
 Every index costs every write of its documents, so each is here because something reads by it:
 docs/decisions/0002-store-writes.md has what they cost.
@@ -15,6 +15,7 @@ from orders_platform.errors import FatalStoreError, RetryableStoreError
 from orders_platform.events import REASONS
 from orders_platform.matching import MAX_EVENTS
 from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES, PENDING_STATUSES
+from orders_platform.store import views
 from orders_platform.store.client import Store
 from orders_platform.store.day import EVENT_TIMES, LATE, UNSETTLED, UNSETTLED_OUTCOMES
 from orders_platform.store.failures import translated
@@ -51,6 +52,9 @@ def migrate(store: Store) -> None:
             _validate(store, name, validator)
         for name, indexes in _INDEXES.items():
             store.database[name].create_indexes(indexes)
+        for name in views.NAMES:
+            its = views.view(name)
+            _keep(store, name, {"viewOn": its.on, "pipeline": its.pipeline})
         # From then on no matcher starts that does not say when it merged an event: it would not know this version.
         stamped_since = {"$ifNull": ["$stamped_since", "$$NOW"]}
         recorded_now = {"version": {"$max": ["$version", Int64(VERSION)]}, "stamped_since": stamped_since}
@@ -59,7 +63,11 @@ def migrate(store: Store) -> None:
 
 def _validate(store: Store, name: str, validator: Mapping[str, Any]) -> None:
     """Make the collection if need be, and give it the validator unless it has it."""
-    rules = {"validator": validator, "validationAction": "error", "validationLevel": "strict"}
+    _keep(store, name, {"validator": validator, "validationAction": "error", "validationLevel": "strict"})
+
+
+def _keep(store: Store, name: str, rules: dict[str, Any]) -> None:
+    """Make a collection or view with these options if need be, and give it those that it has otherwise."""
     for _ in range(_ATTEMPTS):
         existing = next(iter(store.database.list_collections(filter={"name": name})), None)
         try:
