@@ -106,7 +106,7 @@ def test_match_rate_by_minute_counts_orders_where_they_were_placed(store: Store,
 
 def test_throughput_adds_up_the_batches(store: Store) -> None:
     records.take_epoch(store, "test", 60.0, 0)
-    now_ms = records.server_time_ms(store)
+    now_ms = int(records.server_time_ms(store))
     for batch_id, messages in enumerate((5, 7, 11)):
         batch = {"messages": messages, "events": messages - 1, "dead_letters": 1, "oldest_time_ms": now_ms - 4_000}
         records.record_batch(store, 1, batch_id, {}, batch=batch, totals={}, duration_ms=20)
