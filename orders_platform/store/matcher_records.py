@@ -213,8 +213,10 @@ def record_batch(
         Deposed: a later epoch has begun.
         StoreError: MongoDB refused or could not be reached; the batch is done again, which changes nothing.
     """
-    last = _longs(msgspec.to_builtins(batch)) | {"duration_ms": Int64(duration_ms)}
-    if (oldest_ms := last.pop("oldest_time_ms", None)) is not None:
+    its = msgspec.to_builtins(batch)
+    oldest_ms = its.pop("oldest_time_ms", None)
+    last = _longs(its) | {"duration_ms": Int64(duration_ms)}
+    if oldest_ms is not None:
         last["oldest_time"] = DatetimeMS(oldest_ms)
     fields = {
         "batch_id": Int64(batch_id),

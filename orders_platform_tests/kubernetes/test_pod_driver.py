@@ -79,6 +79,11 @@ def test_the_probe_goes_by_the_age_of_the_drivers_sign(tmp_path: Path) -> None:
     assert probe(tmp_path) != 0
 
 
+def committed_by_spark(platform: KubernetesPlatform, commits: Path) -> bool:
+    beat = records.read_heartbeat(platform.store)
+    return beat is not None and beat.batch_id is not None and (commits / str(beat.batch_id)).exists()
+
+
 @pytest.mark.services
 @pytest.mark.spark
 @pytest.mark.timeout(900)
@@ -102,6 +107,9 @@ def test_the_real_driver_lives_dies_and_is_followed_in_a_cluster(
     place(platform, "first")
     platform.until(lambda: is_matched(platform, "first"), BACK_WITHIN_S)
     platform.until(lambda: probe(cluster.home) == 0, BACK_WITHIN_S)
+    # Spark's own log of ended batches: a document is durable before it, and a kill in between does the batch again.
+    commits = cluster.home / "checkpoint" / "commits"
+    platform.until(lambda: committed_by_spark(platform, commits), BACK_WITHIN_S)
     first = cluster.pod()
     cluster.nodes.kill(first, "OOMKilled")
     place(platform, "second")

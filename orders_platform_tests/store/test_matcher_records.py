@@ -16,7 +16,7 @@ from orders_platform.store.matcher_records import Heartbeat, Start
 pytestmark = pytest.mark.services
 
 
-def _first_words(epoch: int) -> Heartbeat:
+def first_words(epoch: int) -> Heartbeat:
     return Heartbeat(
         epoch=epoch,
         holder=f"host:{epoch}",
@@ -99,7 +99,7 @@ def test_without_the_guard_a_deposed_one_would_take_it_back(store: Store, monkey
 
 def test_a_heartbeat_tells_of_batches_and_of_idle_times(store: Store) -> None:
     assert records.read_heartbeat(store) is None
-    records.begin_heartbeat(store, _first_words(1))
+    records.begin_heartbeat(store, first_words(1))
     begun = records.read_heartbeat(store)
     assert begun is not None
     assert begun.started_at_ms == begun.alive_at_ms > 0
@@ -123,10 +123,10 @@ def test_a_heartbeat_tells_of_batches_and_of_idle_times(store: Store) -> None:
 
 
 def test_a_new_driver_starts_afresh_but_keeps_the_offsets(store: Store) -> None:
-    records.begin_heartbeat(store, _first_words(1))
+    records.begin_heartbeat(store, first_words(1))
     records.record_batch(store, 1, 9, {"orders": {"0": 5}}, batch={"events": 3}, totals={"events": 3}, duration_ms=1)
     records.write_heartbeat(store, 1, "running", failure="It failed.")
-    records.begin_heartbeat(store, _first_words(2))
+    records.begin_heartbeat(store, first_words(2))
     heartbeat = records.read_heartbeat(store)
     assert heartbeat is not None
     assert (heartbeat.epoch, heartbeat.batch_id, heartbeat.counts, heartbeat.failure) == (2, None, {}, None)
@@ -134,7 +134,7 @@ def test_a_new_driver_starts_afresh_but_keeps_the_offsets(store: Store) -> None:
 
 
 def test_an_epoch_is_begun_once(store: Store) -> None:
-    first = msgspec.structs.replace(_first_words(1), holder="orders-matcher-1:7:1-1", pid_started=100.5)
+    first = msgspec.structs.replace(first_words(1), holder="orders-matcher-1:7:1-1", pid_started=100.5)
     records.begin_heartbeat(store, first)
     records.begin_heartbeat(store, first)  # its own, sent again
     again = msgspec.structs.replace(first, pid_started=103.0)  # a container started again has the same pid
@@ -147,10 +147,10 @@ def test_an_epoch_is_begun_once(store: Store) -> None:
 
 
 def test_a_deposed_driver_can_write_nothing(store: Store) -> None:
-    records.begin_heartbeat(store, _first_words(2))
+    records.begin_heartbeat(store, first_words(2))
     before = list(store.matcher.find())
     with pytest.raises(Deposed):
-        records.begin_heartbeat(store, _first_words(1))
+        records.begin_heartbeat(store, first_words(1))
     with pytest.raises(Deposed):
         records.write_heartbeat(store, 1, "running")
     with pytest.raises(Deposed):

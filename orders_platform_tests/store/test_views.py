@@ -18,6 +18,7 @@ from orders_platform.store.client import Store
 from orders_platform_tests.reports import shops
 from orders_platform_tests.reports.conftest import broker  # noqa: F401 - a fixture
 from orders_platform_tests.reports.test_making import MONDAY, stored
+from orders_platform_tests.store.test_matcher_records import first_words
 
 pytestmark = pytest.mark.services
 LATER = MONDAY + timedelta(60)
@@ -106,6 +107,7 @@ def test_match_rate_by_minute_counts_orders_where_they_were_placed(store: Store,
 
 def test_throughput_adds_up_the_batches(store: Store) -> None:
     records.take_epoch(store, "test", 60.0, 0)
+    records.begin_heartbeat(store, first_words(1))
     now_ms = int(records.server_time_ms(store))
     for batch_id, messages in enumerate((5, 7, 11)):
         batch = {"messages": messages, "events": messages - 1, "dead_letters": 1, "oldest_time_ms": now_ms - 4_000}
