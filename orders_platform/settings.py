@@ -173,6 +173,7 @@ class LocalSettings(_Group):
     kafka_port: int | None = Field(default=None, ge=1, le=65535)
     mongo_port: int | None = Field(default=None, ge=1, le=65535)
     dagster_port: int | None = Field(default=None, ge=1, le=65535)
+    live_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class Settings(_Group):

@@ -105,15 +105,17 @@ def export(settings: "Settings", collection: str, kind: str, since_ms: int | Non
 @pass_settings
 def trace(settings: "Settings", order_id: str, as_json: bool) -> None:
     """Explain ORDER_ID: its events, which of them count, the figures, each rule, and what would settle it."""
-    from orders_platform.cli import trace as tracing
     from orders_platform.cli.connected import store_of
+    from orders_platform.live import story
 
     with store_of(settings) as store:
-        traced = tracing.trace(store, settings, order_id)
+        traced = story.trace(store, settings, order_id)
     if as_json:
-        output.result_json(tracing.as_json(traced))
+        output.result_json(story.as_json(traced))
     else:
-        tracing.draw(traced)
+        from orders_platform.cli.trace import draw
+
+        draw(traced)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from orders_platform.cli import output
 from orders_platform.cli.context import pass_settings
 from orders_platform.settings import Settings
 
-_ALL = ("kafka", "mongo", "matcher")
+_ALL = ("kafka", "mongo", "matcher", "live")
 _COLOURS = {"running": "green", "ok": "green", "starting": "yellow", "warning": "yellow", "stopped": "dim"}
 
 
@@ -31,16 +31,16 @@ class Parts(click.ParamType[frozenset[str]]):
 
 
 @click.command()
-@click.option("--only", type=Parts(), default=",".join(_ALL), metavar="PARTS", help="A part: kafka,mongo,matcher.")
+@click.option("--only", type=Parts(), default=",".join(_ALL), metavar="PARTS", help="A part: kafka,mongo,matcher,live.")
 @click.option("--no-dagster", is_flag=True, help="Without Dagster: a small supervisor keeps the matcher.")
 @pass_settings
 def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
-    """Start Kafka, MongoDB, Dagster and the matcher, and wait until they work.
+    """Start Kafka, MongoDB, Dagster, the matcher and the live page, and wait until they work.
 
     Dagster's sensor starts the matcher and keeps it at work. What the settings name elsewhere is used, not started.
     What runs already stays as it is.
     """
-    from orders_platform.local import stack
+    from orders_platform.local import live, stack
     from orders_platform.supervision import dagster_home
     from orders_platform.supervision.control import Control, stop_supervisor
     from orders_platform.supervision.status import gather
@@ -58,6 +58,8 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
             stop_supervisor(settings)
             dagster_home.start_daemon(settings)
             dagster_home.start_webserver(settings)
+        if "live" in only:
+            live.start(settings)
         if "matcher" in only:
             report("Starting the matcher", 0, 1)
             Control(settings, output.say).start()
@@ -65,6 +67,7 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
         if made is not None:
             address = dagster_home.await_webserver(settings)
             report("Starting Dagster", 1, 1)
+        page = live.await_page(settings) if "live" in only else None
     rows = [
         (part.name, _coloured(part.state), str(part.pid or ""), part.address or "", part.detail)
         for part in gather(settings).components
@@ -72,17 +75,20 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
     output.show(output.table("", "state", "pid", "address", "detail", rows=rows))
     if address is not None:
         output.say(f"Dagster: {address}")
+    if page is not None:
+        output.say(f"Live: {page}")
 
 
 @click.command()
 @click.option("--purge", is_flag=True, help="Delete this home's data too.")
 @pass_settings
 def down(settings: Settings, purge: bool) -> None:
-    """Stop Dagster, the matcher after its batch, then Kafka and MongoDB."""
-    from orders_platform.local import stack
+    """Stop the live page, Dagster, the matcher after its batch, then Kafka and MongoDB."""
+    from orders_platform.local import live, stack
 
     with output.activity("Stopping ...") as say:
-        stopped = _stop_matcher(settings)
+        stopped = [live.NAME] if live.stop(settings.home) else []
+        stopped += _stop_matcher(settings)
         say("Stopping Kafka and MongoDB ...")
         stopped += stack.down(settings, purge=purge)
     output.say(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from orders_platform.events import DAMAGED_ORDER, TOO_MANY_EVENTS, Event, Rejection, decode_many
 from orders_platform.matcher.hot import HotOrders
@@ -26,8 +27,16 @@ class Messages(NamedTuple):
     times_ms: Sequence[int]
 
 
+WAIT_BOUNDS_MS = (100, 250, 500, 1_000, 2_000, 3_000, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
+"""Upper bounds of the histogram of waits; what waited for longer is counted behind the last."""
+
+
 class Counts(msgspec.Struct):
-    """What became of one bucket's messages in one batch, and where the time went (milliseconds)."""
+    """What became of one bucket's messages in one batch, and where the time went (milliseconds).
+
+    `waits` counts the messages by how long they waited, from the broker's receipt to the durable write: one count for
+    each of `WAIT_BOUNDS_MS` and one for longer ones; empty: nothing was read. `waited_ms` is their sum.
+    """
 
     messages: int = 0
     events: int = 0
@@ -37,6 +46,8 @@ class Counts(msgspec.Struct):
     conflicts: int = 0
     dead_letters: int = 0
     oldest_time_ms: int | None = None
+    waits: list[int] = []
+    waited_ms: int = 0
     decode_ms: float = 0.0
     write_ms: float = 0.0
 
@@ -44,9 +55,10 @@ class Counts(msgspec.Struct):
 def add(*counts: Counts) -> Counts:
     """Return the sum of counts, with the oldest of their times."""
     times_ms = [each.oldest_time_ms for each in counts if each.oldest_time_ms is not None]
-    total = Counts(oldest_time_ms=min(times_ms, default=None))
+    waits = [sum(each) for each in zip(*(its.waits for its in counts if its.waits), strict=True)]
+    total = Counts(oldest_time_ms=min(times_ms, default=None), waits=waits)
     for name in Counts.__struct_fields__:
-        if name != "oldest_time_ms":
+        if name not in ("oldest_time_ms", "waits"):
             setattr(total, name, sum(getattr(each, name) for each in counts))
     return total
 
@@ -71,6 +83,7 @@ def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules
         rejected |= _rejections(merged, messages)
     dead_letters.write(store, [_letter(messages, at, rejection) for at, rejection in rejected.items()])
     written = time.perf_counter()
+    waits, waited_ms = _waits(messages.times_ms)
     return Counts(
         messages=len(messages.values),
         events=len(messages.values) - len(rejected),
@@ -80,9 +93,18 @@ def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules
         conflicts=merged.conflicts,
         dead_letters=len(rejected),
         oldest_time_ms=min(messages.times_ms, default=None),
+        waits=waits,
+        waited_ms=waited_ms,
         decode_ms=(decoded - started) * 1000,
         write_ms=(written - decoded) * 1000,
     )
+
+
+def _waits(times_ms: Sequence[int]) -> tuple[list[int], int]:
+    """Return how many messages waited how long until now, and the sum of that. The broker's clock may be ahead."""
+    waited_ms = np.maximum(time.time_ns() // 1_000_000 - np.asarray(times_ms, dtype=np.int64), 0)
+    at = np.searchsorted(WAIT_BOUNDS_MS, waited_ms)
+    return np.bincount(at, minlength=len(WAIT_BOUNDS_MS) + 1).tolist(), int(waited_ms.sum())
 
 
 def _sort(messages: Messages) -> tuple[Mapping[str, list[Arrival]], dict[int, Rejection]]:

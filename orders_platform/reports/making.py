@@ -72,7 +72,7 @@ def make_day(
         StoreError: MongoDB refused or could not be reached; making it again is harmless.
     """
     asked = _asked(store, broker, of, rules, force=force)
-    yesterday = _yesterday(store, of)
+    yesterday = yesterday_of(store, of)
     read_at_ms = day.time_of_reading_ms(store)
     provisional = read_at_ms < of.end_ms
     with day.reading(store) as reading:
@@ -149,7 +149,12 @@ def _check_settings(before: Statement | None, of: Day, rules: Rules, *, force: b
         )
 
 
-def _yesterday(store: Store, of: Day) -> Yesterday:
+def yesterday_of(store: Store, of: Day) -> Yesterday:
+    """Return what the day before left.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
     date = date_at(of.start_ms - 1, of.time_zone).isoformat()
     # In this order: the statement must know all that was counted in the carry.
     carry = carries.of_day(store, date)

@@ -10,10 +10,15 @@ _LONG = 9
 _DIGITS = {currency: digits for digits, currencies in _NOT_TWO.items() for currency in currencies.split()}
 
 
+def digits_of(currency: str | None) -> int:
+    """Return how many digits a currency's minor unit has; two where the currency is not known."""
+    return _DIGITS.get(currency or "", 2)
+
+
 def money(amount_minor: int, currency: str | None, *, code: bool = False, whole: bool = False) -> str:
     """Return an amount in the currency's major unit, `1,234.50`; with its code in front if asked, and rounded to
     whole units for a chart."""
-    digits = _DIGITS.get(currency or "", 2)
+    digits = digits_of(currency)
     rounding = 10**digits // 2 if whole else 0
     units, part = divmod(abs(amount_minor) + rounding, 10**digits)
     sign = "-" if amount_minor < 0 and (units or not whole) else ""

@@ -368,6 +368,8 @@ def _longs(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, Mapping):
             longs[name] = _longs(value)
+        elif isinstance(value, list):
+            longs[name] = [Int64(each) if type(each) is int else each for each in value]
         else:
             longs[name] = Int64(value) if type(value) is int else value
     return longs
@@ -385,4 +387,6 @@ def _read(found: Mapping[str, Any], record: type[_Record]) -> _Record:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return int(value) if isinstance(value, Int64 | DatetimeMS) else value

@@ -214,5 +214,9 @@ _INDEXES = {
     "breaks": [IndexModel([("resolved_on", ASCENDING)], name="open")],
     "statements": [IndexModel([("date", DESCENDING), ("revision", DESCENDING)], name="latest", unique=True)],
     "statement_breaks": [IndexModel([("statement", ASCENDING), ("part", ASCENDING)], name="of_statement")],
-    "matcher": [IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0)],
+    "matcher": [
+        IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0),
+        # The batches of the last hour, among those of a week; nothing else there has a `committed_at` of its own.
+        IndexModel([("committed_at", ASCENDING)], name="by_commit", sparse=True),
+    ],
 }

@@ -125,8 +125,10 @@ def altered(store: Store, dates: Sequence[str] | None = None) -> list[str]:
     return names
 
 
-def last_date(store: Store) -> str | None:
-    """Return the last day that has a statement, or None. Statements that were made before their day had begun are left
+def last_date(store: Store, *, final: bool = False) -> str | None:
+    """Return the last day that has a statement (`final`: one that is not provisional), or None.
+
+    Statements that were made before their day had begun are left
     out: one for next year, asked for by mistake, must not stand for what is known now.
 
     Raises:
@@ -134,7 +136,8 @@ def last_date(store: Store) -> str | None:
     """
     latest_first = [("date", DESCENDING), ("revision", DESCENDING)]
     with translated():
-        for found in store.statements.find({}, {"date": 1, "time_zone": 1, "read_at": 1}, sort=latest_first):
+        wanted = {"provisional": False} if final else {}
+        for found in store.statements.find(wanted, {"date": 1, "time_zone": 1, "read_at": 1}, sort=latest_first):
             if found["date"] <= _date_at(int(found["read_at"]), found["time_zone"]):
                 return found["date"]
     return None

@@ -46,5 +46,14 @@ def rows(store: Store, name: str, behind: Sequence[Mapping[str, Any]] = ()) -> l
     return [{key: _plain(value) for key, value in row.items()} for row in found]
 
 
+def minutes_since(store: Store, since_ms: int) -> list[dict[str, Any]]:
+    """Return what the matcher did in each minute since a time (MongoDB's clock), by index.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    return rows(store, "v_throughput", [{"$match": {"committed_at": {"$gte": DatetimeMS(since_ms)}}}])
+
+
 def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, Int64 | DatetimeMS) else value

@@ -10,20 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-
-import psutil
 
 from orders_platform.errors import MissingDependency, StackError
 from orders_platform.local import home as homes
 from orders_platform.local import processes
-from orders_platform.settings import PREFIX, Settings
+from orders_platform.local.programs import has_settings_of, own_environment
+from orders_platform.settings import Settings
 from orders_platform.supervision.backends.class_archive import stop_making
 from orders_platform.supervision.rounds import forget_report
 from orders_platform.supervision.supervisor_lock import DAEMON, take
-from orders_platform.surroundings import RESERVED, ROOT
+from orders_platform.surroundings import ROOT
 
 WEBSERVER = "dagster"
 READY_TIMEOUT_S = 300.0
@@ -40,7 +38,7 @@ def start_daemon(settings: Settings) -> None:
     running = processes.find(settings.home, DAEMON)
     environment = _environment(settings)
     if running is not None:
-        if _same_settings(running.pid, environment):
+        if has_settings_of(running.pid, environment):
             return
         processes.stop(settings.home, DAEMON)
     prepare(settings.home)
@@ -59,7 +57,7 @@ def start_webserver(settings: Settings) -> None:
     running = processes.find(home, WEBSERVER)
     environment = _environment(settings)
     if running is not None:
-        if _same_settings(running.pid, environment):
+        if has_settings_of(running.pid, environment):
             return
         processes.stop(home, WEBSERVER)
     prepare(home)
@@ -162,26 +160,6 @@ def _workspace(home: Path) -> Path:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name != processes.MARKER}
-    given = {
-        "ORDERS_HOME": str(settings.home.resolve()),
-        "DAGSTER_HOME": str(settings.home.resolve() / "dagster"),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-        # Dagster warns of its own parts that are in beta, at each start of each process.
-        "PYTHONWARNINGS": "ignore",
-    }
-    return processes.environment(own | given)
-
-
-def _same_settings(pid: int, environment: Mapping[str, str]) -> bool:
-    try:
-        running = psutil.Process(pid).environ()
-    except psutil.Error:
-        return False
-    return _settings_of(running) == _settings_of(environment)
-
-
-def _settings_of(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in RESERVED}
+    dagster = {"DAGSTER_HOME": str(settings.home.resolve() / "dagster"), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    # Dagster warns of its own parts that are in beta, at each start of each process.
+    return own_environment(settings.home) | dagster | {"PYTHONWARNINGS": "ignore"}

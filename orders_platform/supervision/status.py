@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orders_platform.errors import OrdersError
-from orders_platform.local import broker, mongod, processes
+from orders_platform.local import broker, live, mongod, processes
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store.client import connect
@@ -79,11 +79,13 @@ def gather(settings: Settings) -> Status:
     matcher = _matcher(settings, facts, state)
     working = Component("matcher", state, matcher.pid, None, detail)
     parts = (kafka, mongo, _supervisor(supervisor, report), working)
-    if not dagster_home.is_wanted(settings.home):
-        return Status(parts, matcher, {})
-    webserver = _webserver(settings)
-    urls = {} if webserver.address is None else {"dagster": webserver.address}
-    return Status((*parts[:2], webserver, *parts[2:]), matcher, urls)
+    servers_of_pages = [
+        make(settings)
+        for wanted, make in ((dagster_home.is_wanted, _webserver), (live.is_wanted, _live))
+        if wanted(settings.home)
+    ]
+    urls = {each.name: each.address for each in servers_of_pages if each.address is not None}
+    return Status((*parts[:2], *servers_of_pages, *parts[2:]), matcher, urls)
 
 
 def _supervisor(supervisor: processes.Process | None, report: Report | None) -> Component:
@@ -105,6 +107,14 @@ def _webserver(settings: Settings) -> Component:
         return Component(dagster_home.WEBSERVER, "failed", None, None, "Start it with `orders up`.")
     state = "running" if dagster_home.answers(address, TIMEOUT_S) else "starting"
     return Component(dagster_home.WEBSERVER, state, found.pid, address, "")
+
+
+def _live(settings: Settings) -> Component:
+    found, address = processes.find(settings.home, live.NAME), live.url(settings.home)
+    if found is None or address is None:
+        return Component(live.NAME, "failed", None, None, "Start it with `orders up`.")
+    state = "running" if live.answers(address, TIMEOUT_S) else "starting"
+    return Component(live.NAME, state, found.pid, address, "")
 
 
 def _kafka(settings: Settings) -> tuple[Component, str | None]:

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from orders_platform.cli import watch
 from orders_platform.cli.fold import Gathered, gather
 from orders_platform.cli.main import cli
 from orders_platform.events import Event, decode
+from orders_platform.live.numbers import Looker
 from orders_platform.matching import MAX_EVENTS, Rules
 from orders_platform.store import dead_letters, matcher_records, schema
 from orders_platform.store.client import Store, connect
@@ -395,13 +395,13 @@ def beat(store: Store, *, epoch: int, messages: int, behind: int) -> None:
 @pytest.mark.services
 def test_watch_shows_the_rate_of_the_last_seconds(store: Store) -> None:
     now_s = 0.0
-    watcher = watch.Watcher(store, clock_s=lambda: now_s)
-    assert watcher.look().messages_rate is None
+    looker = Looker(store, clock_s=lambda: now_s)
+    assert looker.look().rates.messages_per_s is None
     rates: list[float | None] = []
     for second in range(1, 31):
         now_s = float(second)
         beat(store, epoch=1, messages=100 * second if second < 15 else 1400, behind=0)
-        rates.append(watcher.look().messages_rate)
+        rates.append(looker.look().rates.messages_per_s)
     assert rates[0] is None
     assert rates[1:14] == [100.0] * 13
     assert rates[-1] == 0.0
@@ -416,11 +416,11 @@ def test_watch_counts_a_collection_only_as_often_as_that_is_cheap(store: Store) 
         now_s += 1.0  # so that counting seems to take a second
         return now_s
 
-    watcher = watch.Watcher(store, clock_s)
-    assert watcher.look().statuses == {}
-    deliver(store, placed("o"))
-    seen_after = next(number for number in range(100) if watcher.look().statuses)
-    assert 7 <= seen_after <= 12
+    looker = Looker(store, clock_s)
+    looker.count(store)
+    assert not looker.is_due()
+    waited = next(number for number in range(100) if looker.is_due())
+    assert 7 <= waited <= 12
 
 
 @pytest.mark.services

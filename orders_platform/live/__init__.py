@@ -1,0 +1,1 @@
+"""What is to be seen live: numbers, metrics, the page and an order's story."""

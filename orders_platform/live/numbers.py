@@ -1,0 +1,210 @@
+"""The numbers of now, from one source: the page, `/api`, the metrics and `orders watch` show the same.
+
+What the matcher says of itself is read each second. What must be counted from all orders is counted again
+and again, but for no more than a tenth of the time, and says when it was.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from orders_platform.matcher.bucket import WAIT_BOUNDS_MS
+from orders_platform.matching import Document
+from orders_platform.store import matcher_records as records
+from orders_platform.store import queries, views
+from orders_platform.store.client import Store
+from orders_platform.store.matcher_records import Heartbeat
+
+WINDOW_S = 10.0
+"""Rates are means over so long, and waits those of so long."""
+SHARE = 10
+"""Going through a large collection takes a while: it may take no more than a tenth of the time."""
+MINUTES = 60
+NEWEST_BREAKS = 20
+_MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_MATCHED = "matched"
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """What the matcher did over the last seconds: per second, and how long the messages waited from the broker to the
+    durable document; None where that can't be told."""
+
+    messages_per_s: float | None = None
+    batches_per_s: float | None = None
+    wait_p50_ms: float | None = None
+    wait_p99_ms: float | None = None
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An order that broke, with its figures in minor units."""
+
+    order_id: str
+    status: str
+    reasons: list[str]
+    currency: str | None
+    due_minor: int | None
+    net_minor: int
+    updated_at_ms: int
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What is counted from all orders: as of when (MongoDB's clock), how long that took, and the rows of the views."""
+
+    at_ms: int = 0
+    took_ms: int = 0
+    statuses: list[dict[str, Any]] = []
+    at_risk: list[dict[str, Any]] = []
+    dead_letters: dict[str, int] = {}
+    newest_breaks: list[Broken] = []
+    minutes: list[dict[str, Any]] = []
+    restarts: int = 0
+    """Starts of the last 24 hours, but for the first of them."""
+
+    def orders(self) -> dict[tuple[str, str], int]:
+        """Return how many orders there are by outcome and status."""
+        found: dict[tuple[str, str], int] = {}
+        for row in self.statuses:
+            key = (row["outcome"], row["status"])
+            found[key] = found.get(key, 0) + row["orders"]
+        return found
+
+    def matched_minor(self) -> dict[str, int]:
+        """Return what matched orders come to, by currency."""
+        return _sums((row["currency"], row["due_minor"]) for row in self.statuses if row["status"] == _MATCHED)
+
+    def at_risk_minor(self) -> dict[str, int]:
+        """Return what is at risk, by currency."""
+        return _sums((row["currency"], row["at_risk_minor"]) for row in self.at_risk)
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """Everything as of one look. `silent_ms` is how long ago the matcher gave its last sign of life."""
+
+    at_ms: int
+    heartbeat: Heartbeat | None
+    silent_ms: int | None
+    rates: Rates
+    counted: Counted
+
+
+class _Sight(NamedTuple):
+    at_s: float
+    epoch: int
+    batch_id: int
+    messages: int
+    waits: Sequence[int]
+
+
+class Looker:
+    """Looks at the store and remembers what rates need."""
+
+    def __init__(self, store: Store, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Look at nothing yet. `clock_s` goes on steadily."""
+        self._store = store
+        self._clock_s = clock_s
+        self._seen: deque[_Sight] = deque()
+        self._counted = Counted()
+        self._count_again_s = float("-inf")
+
+    def look(self) -> Numbers:
+        """Return what is to be seen now, with what was counted last.
+
+        Raises:
+            StoreError: MongoDB could not be reached.
+        """
+        heartbeat, at_ms = records.read_heartbeat(self._store), records.server_time_ms(self._store)
+        silent_ms = None if heartbeat is None else max(0, at_ms - heartbeat.alive_at_ms)
+        return Numbers(at_ms, heartbeat, silent_ms, self._rates(heartbeat), self._counted)
+
+    def is_due(self) -> bool:
+        """Tell whether it is time to count again."""
+        return self._clock_s() >= self._count_again_s
+
+    def count(self, store: Store) -> None:
+        """Count all orders, which may take a while.
+
+        Raises:
+            StoreError: MongoDB could not be reached.
+        """
+        started_s = self._clock_s()
+        at_ms = records.server_time_ms(store)
+        found = Counted(
+            at_ms,
+            statuses=views.rows(store, "v_status_totals"),
+            at_risk=views.rows(store, "v_value_at_risk"),
+            dead_letters=queries.dead_letter_counts(store),
+            newest_breaks=[_broken(*each) for each in queries.newest_breaks(store, NEWEST_BREAKS)],
+            minutes=views.minutes_since(store, at_ms - MINUTES * _MINUTE_MS),
+            restarts=_restarts(store, at_ms),
+        )
+        took_s = self._clock_s() - started_s
+        self._counted = msgspec.structs.replace(found, took_ms=int(took_s * 1000))
+        self._count_again_s = started_s + took_s + SHARE * took_s
+
+    def _rates(self, heartbeat: Heartbeat | None) -> Rates:
+        if heartbeat is None:
+            return Rates()
+        its, seen = heartbeat.counts, self._seen
+        sight = _Sight(
+            self._clock_s(), heartbeat.epoch, heartbeat.batch_id or 0, its.get("messages", 0), its.get("waits", [])
+        )
+        if seen and seen[-1].epoch != sight.epoch:
+            seen.clear()  # another driver counts from zero
+        seen.append(sight)
+        while len(seen) > 2 and seen[1].at_s <= sight.at_s - WINDOW_S:
+            seen.popleft()
+        before = seen[0]
+        elapsed_s = sight.at_s - before.at_s
+        if elapsed_s <= 0:
+            return Rates()
+        waits = _less(sight.waits, before.waits)
+        return Rates(
+            messages_per_s=(sight.messages - before.messages) / elapsed_s,
+            batches_per_s=max(0, sight.batch_id - before.batch_id) / elapsed_s,
+            wait_p50_ms=quantile_ms(waits, 0.5),
+            wait_p99_ms=quantile_ms(waits, 0.99),
+        )
+
+
+def quantile_ms(waits: Sequence[int], share: float) -> float | None:
+    """Return the wait that a share of the messages did not exceed, by lines between a histogram's bounds (as
+    Prometheus' `histogram_quantile` draws them); None: there were none. Behind the last bound it is that bound."""
+    rank, below, low_ms = share * sum(waits), 0, 0
+    if not rank:
+        return None
+    for count, high_ms in zip(waits, WAIT_BOUNDS_MS, strict=False):
+        if below + count >= rank:
+            return low_ms + (high_ms - low_ms) * (rank - below) / count
+        below, low_ms = below + count, high_ms
+    return float(WAIT_BOUNDS_MS[-1])
+
+
+def _less(now: Sequence[int], before: Sequence[int]) -> list[int]:
+    return [each - (before[at] if at < len(before) else 0) for at, each in enumerate(now)]
+
+
+def _broken(document: Document, updated_at_ms: int) -> Broken:
+    return Broken(
+        document.order_id,
+        document.status,
+        list(document.reasons),
+        document.currency,
+        document.due_minor,
+        document.net_minor,
+        updated_at_ms,
+    )
+
+
+def _restarts(store: Store, now_ms: int) -> int:
+    epochs = {start.epoch for start in records.read_starts(store) if start.at_ms > now_ms - _DAY_MS}
+    return max(0, len(epochs) - 1)
+
+
+def _sums(amounts: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for currency, amount_minor in amounts:
+        found[currency or ""] = found.get(currency or "", 0) + amount_minor
+    return dict(sorted(found.items()))
