@@ -1,6 +1,7 @@
 """Statements by a real Spark batch: byte for byte those of one process; whoever waits may go, and hears of failures."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -91,8 +92,9 @@ def test_whoever_waits_takes_it_along(in_environment: Settings, shop: Store) -> 
 
     def interrupted(_counted: int, _parts: int) -> None:
         for batch in psutil.Process().children():
-            if any("statement_job" in part for part in batch.cmdline()):
-                seen.extend((each, each.name()) for each in (batch, *batch.children(recursive=True)))
+            with suppress(psutil.NoSuchProcess):  # others' children that have ended, and nobody has waited for yet
+                if any("statement_job" in part for part in batch.cmdline()):
+                    seen.extend((each, each.name()) for each in (batch, *batch.children(recursive=True)))
         raise GoneError
 
     with pytest.raises(GoneError):
