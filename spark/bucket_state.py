@@ -26,7 +26,8 @@ def match_buckets(bucketed: DataFrame, rules: Rules, bounds: Bounds) -> DataFram
 
     def work(key: tuple[Any, ...], frames: Iterator[pd.DataFrame], state: GroupState) -> Iterator[pd.DataFrame]:
         hot = HotOrders(state.get[0] if state.exists else None, bounds)
-        counts = match(_messages(frames), hot, time.time_ns() // 1_000_000, store_for_process(*mongo_target()), rules)
+        clock_ms, store = time.time_ns() // 1_000_000, store_for_process(*mongo_target())
+        counts = match(_messages(frames), hot, clock_ms, store, rules, key[0])
         state.update((hot.pack(),))
         yield pd.DataFrame({"bucket": [key[0]], "counts": [msgspec.msgpack.encode(counts)]})
 

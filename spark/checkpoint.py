@@ -76,7 +76,8 @@ class Checkpoint:
             before = json.loads(recorded)
         except ValueError:
             raise CheckpointError(f"{LAYOUT_FILE} of the checkpoint {self.path} is damaged.", _REPAIR) from None
-        changed = sorted(key for key in before.keys() | layout.keys() if before.get(key) != layout.get(key))
+        # What an earlier version fixed besides, this one does not depend on.
+        changed = sorted(key for key, value in layout.items() if before.get(key) != value)
         if changed:
             told = ", ".join(f"{key} (was {before.get(key)}, is {layout.get(key)})" for key in changed)
             fix = _RESCALE if changed == ["bucket_ids"] else _REPAIR

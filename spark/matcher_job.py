@@ -21,7 +21,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from orders_platform.errors import Deposed, OrdersError, ServiceUnavailable, SettingsError, StoreError
 from orders_platform.matcher.bucket import Counts, add
-from orders_platform.matcher.hot import FORMAT_VERSION, Bounds
+from orders_platform.matcher.hot import Bounds
 from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
@@ -140,7 +140,6 @@ class Driver:
         self.checkpoint.settle(
             {
                 "layout": LAYOUT_VERSION,
-                "hot_format": FORMAT_VERSION,
                 "hash": "xxhash64",
                 "bucket_ids": ids,
                 "topics": sorted(kafka.topics),

@@ -30,6 +30,7 @@ COMMANDS = {
     "publish": ("feed", "Send JSON lines to Kafka."),
     "wait": ("feed", "Wait until everything published so far is matched."),
     "check": ("check", "Run the platform's checks; for CI, too."),
+    "recount": ("check", "Count all orders and put the running totals right."),
     "export": ("look", "Write out orders, breaks or dead letters."),
     "fold": ("look", "Match a file of events without any service: the dry run of a rule change."),
     "trace": ("look", "Explain one order: its events, its figures, its status."),

@@ -1,6 +1,7 @@
 """A view of the matcher at work, drawn anew each second: rates, lag, statuses, newest breaks."""
 
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -22,22 +23,25 @@ _SILENT_MS = 10_000
 
 def draw(numbers: Numbers) -> RenderableType:
     """Return one drawing."""
-    counted = numbers.counted
+    dead_letters = numbers.counted.dead_letters
     parts: list[RenderableType] = [_matcher(numbers), ""]
     statuses = output.table("status", "outcome", "orders", right=("orders",))
-    for (outcome, status), count in sorted(counted.orders().items()):
+    orders: Counter[tuple[str, str]] = Counter()
+    for row in numbers.orders:
+        orders[row["outcome"], row["status"]] += row["orders"]
+    for (outcome, status), count in sorted(orders.items()):
         statuses.add_row(status, f"[{output.STYLES[outcome]}]{outcome}[/]", f"{count:,}")
     tables = [statuses]
-    if counted.dead_letters:
+    if dead_letters:
         letters = output.table("dead letters", "messages", right=("messages",))
-        for reason, count in sorted(counted.dead_letters.items()):
+        for reason, count in sorted(dead_letters.items()):
             letters.add_row(reason, f"{count:,}")
         tables.append(letters)
     parts.append(Columns(tables, padding=(0, 6)))
-    if counted.newest_breaks:
-        newest = output.table("newest breaks", "status", "reasons", "due", "net", "", "updated", right=("due", "net"))
+    if numbers.newest_breaks:
+        newest = output.table("newest breaks", "status", "reasons", "due", "net", "", "since", right=("due", "net"))
         newest.columns[0].no_wrap = newest.columns[1].no_wrap = True
-        for each in counted.newest_breaks[:_BREAKS]:
+        for each in numbers.newest_breaks[:_BREAKS]:
             due = "-" if each.due_minor is None else f"{each.due_minor:,}"
             newest.add_row(
                 escape(each.order_id),
@@ -46,7 +50,7 @@ def draw(numbers: Numbers) -> RenderableType:
                 due,
                 f"{each.net_minor:,}",
                 each.currency or "",
-                format_ms(each.updated_at_ms),
+                format_ms(each.broke_at_ms),
             )
         parts += ["", newest]
     return Group(*parts)
@@ -62,15 +66,13 @@ def _matcher(numbers: Numbers) -> str:
     rate = "-" if messages_per_s is None else f"{messages_per_s:,.0f}/s"
     last: dict[str, Any] = beat.last
     batch = "none yet" if beat.batch_id is None else f"{beat.batch_id} ({last.get('duration_ms', 0):,} ms)"
-    oldest_ms = last.get("oldest_time_ms")
+    half_ms, most_ms = numbers.rates.wait_p50_ms, numbers.rates.wait_p99_ms
     waited = (
-        ""
-        if oldest_ms is None or beat.committed_at_ms is None
-        else f"{(beat.committed_at_ms - oldest_ms) / 1000:.1f} s"
+        "-" if half_ms is None or most_ms is None else f"{half_ms / 1000:.1f} s, 99 % within {most_ms / 1000:.1f} s"
     )
     return (
         f"matcher {state}  epoch {beat.epoch}  last batch {batch}  [bold]{rate}[/]  "
-        f"behind [bold]{behind}[/]  oldest of the last batch waited {waited or '-'}  "
+        f"behind [bold]{behind}[/]  from Kafka to the document {waited}  "
         f"messages since start {beat.counts.get('messages', 0):,}"
     )
 

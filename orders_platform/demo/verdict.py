@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from orders_platform.matching import Document, document_json
-from orders_platform.reports.breaks import at_risk_minor, break_kinds
+from orders_platform.matching.breaks import at_risk_minor, break_kinds
 from orders_platform.store import matcher_records, queries
 from orders_platform.store.client import Store
 from orders_platform.streams.offsets import Positions

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orders_platform.live.numbers import Counted, Numbers
+from orders_platform.live.numbers import Numbers
 from orders_platform.matcher.bucket import WAIT_BOUNDS_MS
 from orders_platform.reports.money import digits_of
 from orders_platform.store.matcher_records import Heartbeat
@@ -62,7 +62,7 @@ class NumbersCollector(Collector):
         if numbers.heartbeat is not None:
             yield from _of_matcher(numbers, numbers.heartbeat)
         if numbers.counted.at_ms:
-            yield from _of_orders(numbers.counted)
+            yield from _of_orders(numbers)
 
 
 def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
@@ -114,11 +114,11 @@ def _histogram(waits: list[int], waited_ms: int) -> Metric:
     return family
 
 
-def _of_orders(counted: Counted) -> Iterator[Metric]:
+def _of_orders(numbers: Numbers) -> Iterator[Metric]:
     orders = GaugeMetricFamily("orders_stored", "Stored orders.", labels=["outcome", "status", "currency"])
     due = GaugeMetricFamily("orders_due_minor", "What they come to, minor units.", labels=["status", "currency"])
     due_minor: dict[tuple[str, str], int] = {}
-    for row in counted.statuses:
+    for row in numbers.orders:
         currency = row["currency"] or NO_CURRENCY
         orders.add_metric([row["outcome"], row["status"], currency], row["orders"])
         key = (row["status"], currency)
@@ -127,12 +127,12 @@ def _of_orders(counted: Counted) -> Iterator[Metric]:
         due.add_metric([status, currency], amount_minor)
     breaks = GaugeMetricFamily("orders_breaks", "Breaks as of now.", labels=["kind", "currency"])
     at_risk = GaugeMetricFamily("orders_at_risk_minor", "At risk in them, minor units.", labels=["kind", "currency"])
-    for row in counted.at_risk:
+    for row in numbers.at_risk:
         labels = [row["kind"], row["currency"] or NO_CURRENCY]
         breaks.add_metric(labels, row["breaks"])
         at_risk.add_metric(labels, row["at_risk_minor"])
     letters = GaugeMetricFamily("orders_dead_letters", "Stored dead letters.", labels=["reason"])
-    for reason, count in sorted(counted.dead_letters.items()):
+    for reason, count in sorted(numbers.counted.dead_letters.items()):
         letters.add_metric([reason], count)
     told = "Minor units in one unit of the currency: amounts divided by it are as people write them."
     units = GaugeMetricFamily("orders_currency_minor_per_major", told, labels=["currency"])

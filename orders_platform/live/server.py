@@ -28,6 +28,7 @@ from orders_platform.errors import OrdersError
 from orders_platform.live import story
 from orders_platform.live.metrics import NumbersCollector
 from orders_platform.live.watching import STALE_AFTER_S, State, Watching
+from orders_platform.reports.money import digits_of
 from orders_platform.settings import Settings
 from orders_platform.supervision import dagster_home
 from orders_platform.supervision.status import gather
@@ -155,30 +156,22 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
         "dagster": dagster,
         "at": None,
         "matcher": None,
-        "rates": None,
-        "orders": [],
     }
     if numbers is None:
         return told
-    counted = numbers.counted
+    currencies = {row["currency"] for row in (*numbers.orders, *numbers.at_risk) if row["currency"]}
     told |= {
         "at": format_ms(numbers.at_ms),
+        "digits": {currency: digits_of(currency) for currency in sorted(currencies)},
         "rates": msgspec.to_builtins(numbers.rates),
-        "counted_at": format_ms(counted.at_ms) if counted.at_ms else None,
-        "counted_age_s": round((numbers.at_ms - counted.at_ms) / 1000, 1) if counted.at_ms else None,
-        "count_took_ms": counted.took_ms,
-        "orders": counted.statuses,
-        "matched_minor": counted.matched_minor(),
-        "at_risk_minor": counted.at_risk_minor(),
-        "at_risk": counted.at_risk,
-        "dead_letters": counted.dead_letters,
-        "restarts": counted.restarts,
-        "minutes": counted.minutes,
-        "newest_breaks": [
-            {name: value for name, value in msgspec.to_builtins(each).items() if name != "updated_at_ms"}
-            | {"updated_at": format_ms(each.updated_at_ms)}
-            for each in counted.newest_breaks
-        ],
+        "orders": numbers.orders,
+        "matched_minor": numbers.matched_minor(),
+        "at_risk_minor": numbers.at_risk_minor(),
+        "at_risk": numbers.at_risk,
+        "newest_breaks": [_with_time(msgspec.to_builtins(each), "broke_at") for each in numbers.newest_breaks],
+        "dead_letters": numbers.counted.dead_letters,
+        "restarts": numbers.counted.restarts,
+        "minutes": [row | {"minute": format_ms(row["minute"])} for row in numbers.counted.minutes],
     }
     if (beat := numbers.heartbeat) is not None:
         told["matcher"] = {
@@ -195,3 +188,7 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
             "failure": beat.failure,
         }
     return told
+
+
+def _with_time(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return fields | {name: format_ms(fields.pop(f"{name}_ms"))}

@@ -23,19 +23,23 @@ from orders_platform.store import day as day_store
 from orders_platform.store import statements
 from orders_platform.store.client import Store, connect
 from orders_platform.supervision.rounds import read_report
+from orders_platform.times import format_ms
 
 LOOK_S = 1.0
 COUNT_S = 2.0
 DAY_S = 30.0
+DAY_SHARE = 50
+"""The day so far is made anew for no more than a fiftieth of the time."""
+DAY_MOST_ORDERS = 100_000
+"""Without a statement of the day before, the day so far is counted from all orders, if there are no more than these."""
 STALE_AFTER_S = 5.0
 _TIMEOUT_S = 3.0
 _COUNT_TIMEOUT_S = 20.0  # MongoDB may take six times as long to go through a large collection
-_SHARE = 10
 
 
 class State(msgspec.Struct, frozen=True):
     """What is known now. `trouble` says what does not answer; `day` is the business day so far, as its statement would
-    say it, None without a statement of the day before to build upon; `seen_s` is by the clock that goes on steadily."""
+    say it, None where counting it would take too long; `seen_s` is by the clock that goes on steadily."""
 
     numbers: Numbers | None = None
     seen_s: float | None = None
@@ -130,16 +134,19 @@ class Watching:
                     self._set(day=self._so_far(store), last_statement_s=self._last_statement_s(store))
             except OrdersError:
                 self._set(day=None)
-            wait_s = max(DAY_S, _SHARE * (time.monotonic() - begun_s))
+            wait_s = max(DAY_S, DAY_SHARE * (time.monotonic() - begun_s))
 
     def _so_far(self, store: Store) -> dict[str, object] | None:
-        """Return the day so far, if it can be built upon the day before: nothing else is read often."""
+        """Return the day so far, if it can be built upon the day before, or few orders are stored."""
         rules, zone = self._settings.matching.rules(), self._settings.reports.time_zone
-        today = day_of(date_at(time.time_ns() // 1_000_000, zone), zone)
+        now_ms = time.time_ns() // 1_000_000
+        today = day_of(date_at(now_ms, zone), zone)
         with day_store.reading(store) as reading:
             before = yesterday_of(store, today)
             try:
-                counted = count(store, reading, today, rules, before, provisional=True, force=False, most_orders=-1)
+                counted = count(
+                    store, reading, today, rules, before, provisional=True, force=False, most_orders=DAY_MOST_ORDERS
+                )
             except TooManyError:
                 return None
             letters = reading.dead_letters(today.start_ms, today.end_ms)
@@ -147,7 +154,10 @@ class Watching:
             provisional=True, offsets=counted.offsets, unread={}, dead_letters=letters
         )
         keys = as_json(told)
-        return {name: keys[name] for name in ("date", "time_zone", "currencies", "match_rate", "payment_delay_s")}
+        shown: dict[str, object] = {
+            name: keys[name] for name in ("date", "time_zone", "currencies", "match_rate", "payment_delay_s")
+        }
+        return shown | {"as_of": format_ms(now_ms)}
 
     def _last_statement_s(self, store: Store) -> float | None:
         when = statements.last_date(store, final=True)

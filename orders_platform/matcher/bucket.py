@@ -63,8 +63,8 @@ def add(*counts: Counts) -> Counts:
     return total
 
 
-def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules: Rules) -> Counts:
-    """Put messages through the rules into the store: every one ends in a document or in the dead letters.
+def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules: Rules, bucket: int = 0) -> Counts:
+    """Put messages of a bucket through the rules into the store: every one ends in a document or in the dead letters.
 
     Everything is durable when this returns. Doing it again changes nothing, so a retried task is harmless. `hot` is
     updated to what the store then holds.
@@ -76,7 +76,7 @@ def match(messages: Messages, hot: HotOrders, clock_ms: int, store: Store, rules
     arrivals, rejected = _sort(messages)
     decoded = time.perf_counter()
     changes = [Change(order_id, hot.get(order_id), its) for order_id, its in arrivals.items()]
-    merged = merge(store, changes, clock_ms, rules)
+    merged = merge(store, changes, clock_ms, rules, writer=f"bucket-{bucket}")
     for order_id, known in merged.known.items():
         hot.put(order_id, known)
     if merged.refused or merged.damaged:

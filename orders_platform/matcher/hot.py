@@ -9,9 +9,12 @@ import msgspec
 from orders_platform.errors import CheckpointError
 from orders_platform.events import Event
 from orders_platform.matching import View
+from orders_platform.matching.breaks import Counted
 from orders_platform.store.merge import Known
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_EARLIER_VERSIONS = {1}
+"""Formats that are not read any more. What they kept is left out, as a miss costs a read and nothing else."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -27,6 +30,7 @@ class _Entry(msgspec.Struct, array_like=True, gc=False):
     overflow: bool
     open: bool
     figures: bytes
+    counted: Counted
     events: list[Event]
 
 
@@ -46,19 +50,18 @@ class HotOrders:
     """A mapping of order id to `Known`, written to and read from one value of bytes."""
 
     def __init__(self, blob: bytes | None, bounds: Bounds) -> None:
-        """Unpack `blob`, the result of an earlier `pack`, or start empty.
+        """Unpack `blob`, the result of an earlier `pack`, or start empty, as after a change of the format.
 
         Raises:
             CheckpointError: the blob has a format that this version does not read.
         """
         self._bounds = bounds
         self._state = _State({}, {})
-        if blob is None:
+        if blob is None or (version := next(iter(blob), None)) in _EARLIER_VERSIONS:
             return
-        if blob[:1] != bytes([FORMAT_VERSION]):
+        if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"The checkpoint keeps hot orders in format {blob[0] if blob else 'none'}, this version reads format "
-                f"{FORMAT_VERSION}.",
+                f"The checkpoint keeps hot orders in format {version}, this version reads format {FORMAT_VERSION}.",
                 "Run `orders matcher repair`: it starts a new checkpoint from the kept offsets, and nothing is lost.",
             )
         self._state = _state_decoder.decode(memoryview(blob)[1:])
@@ -73,14 +76,22 @@ class HotOrders:
             return None
         entry = _entry_decoder.decode(packed)
         view = View(dict.fromkeys(entry.events), entry.clock_ms, entry.overflow)
-        return Known(entry.version, view, entry.open, entry.figures)
+        return Known(entry.version, view, entry.open, entry.figures, entry.counted)
 
     def put(self, order_id: str, known: Known) -> None:
         """Cache an order as the most recently touched one."""
         state, view = self._state, known.view
         state.waiting.pop(order_id, None)
         state.settled.pop(order_id, None)
-        entry = _Entry(known.version, view.clock_ms, view.overflow, known.open, known.figures, list(view.events))
+        entry = _Entry(
+            known.version,
+            view.clock_ms,
+            view.overflow,
+            known.open,
+            known.figures,
+            known.counted,
+            list(view.events),
+        )
         (state.waiting if known.open else state.settled)[order_id] = msgspec.Raw(_encoder.encode(entry))
 
     def pack(self) -> bytes:

@@ -17,5 +17,5 @@ def sweep(store: Store, clock_ms: int, rules: Rules) -> int:
         StoreError: MongoDB refused or could not be reached; the next sweep goes on where this one stopped.
     """
     due = queries.due(store, clock_ms, PORTION_ORDERS)
-    merge(store, [Change(order_id, known, []) for order_id, known in due], clock_ms, rules)
+    merge(store, [Change(order_id, known, []) for order_id, known in due], clock_ms, rules, writer="deadlines")
     return len(due)

@@ -1,11 +1,11 @@
-"""Breaks of an order, the amount at risk in each, and since when each lasts (daily statements, section 3)."""
+"""The breaks of an order as a statement lists them, and since when each lasts (daily statements, section 3)."""
 
 from datetime import date
 
 import msgspec
 
 from orders_platform.matching import Document, Rules
-from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES
+from orders_platform.matching.breaks import at_risk_minor, break_kinds
 from orders_platform.reports.days import Day, date_at, day_of
 from orders_platform.reports.standing import Standing, Told, foreign_minor, standing
 
@@ -22,32 +22,6 @@ class Break(msgspec.Struct, frozen=True):
     opened_on: date
     age_days: int
     foreign_minor: dict[str, int]
-
-
-def break_kinds(document: Document) -> list[str]:
-    """Return the kinds of the breaks that a document has: its status, if that is one, and its reasons that are."""
-    status = [document.status] if document.status in BREAK_STATUSES else []
-    return status + [reason for reason in document.reasons if reason in BREAK_REASONS]
-
-
-def at_risk_minor(kind: str, document: Document) -> int:
-    """Return the amount at risk in a break of this kind, in minor units of the document's currency."""
-    due = document.due_minor or 0
-    match kind:
-        case "unpaid" | "underpaid":
-            return due - document.net_minor
-        case "orphan" | "refund_due" | "money_without_payment":
-            return abs(document.net_minor)
-        case "overpaid" | "duplicate_payment":
-            return document.net_minor - due
-        case "charged_back" | "refund_and_chargeback":
-            return document.charged_back_minor
-        case "over_refunded":
-            return document.refunded_minor - document.captured_minor
-        case "currency_mismatch":
-            return abs(due - document.net_minor)
-        case _:  # a conflict or an overflow: what is at risk is not known from the figures
-            return 0
 
 
 def breaks_at(order: Told, there: Standing, seen_on: date, day: Day, rules: Rules) -> list[Break]:

@@ -46,6 +46,7 @@ class Store:
             read_concern=ReadConcern("majority"),
         )
         self.orders: Collection[dict[str, Any]] = self.database["orders"]
+        self.counters: Collection[dict[str, Any]] = self.database["counters"]
         self.dead_letters: Collection[dict[str, Any]] = self.database["dead_letters"]
         self.matcher: Collection[dict[str, Any]] = self.database["matcher"]
         self.breaks: Collection[dict[str, Any]] = self.database["breaks"]

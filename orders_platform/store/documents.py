@@ -20,6 +20,7 @@ from bson.raw_bson import RawBSONDocument
 
 from orders_platform.events import Event
 from orders_platform.matching import MAX_EVENTS, Document, View
+from orders_platform.matching.breaks import Counted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the driver's dates bear no zone: they are UTC
 _MILLISECOND = timedelta(milliseconds=1)
@@ -39,11 +40,13 @@ class Arrival(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a stored document holds that a merge needs: its version, its events, and what time or rules can change."""
+    """What a stored document holds that a merge needs: its version, its events, what time or rules can change, and
+    what it counts as: None where somebody has written past the schema."""
 
     version: int
     view: View
     judgement: tuple[Any, ...]
+    counted: Counted | None
 
 
 class Damaged:
@@ -65,9 +68,10 @@ _EVENT_FIELDS = (
     "method",
     "reason",
 )
-# The fields that `stored` reads, without the events' coordinates; all others follow from the events alone.
-STORED_FIELDS = dict.fromkeys(("version", "clock", "status", "outcome", "reasons", "deadline_at", "settled_at"), 1) | {
-    "events": dict.fromkeys(_EVENT_FIELDS, 1)
+# The fields that `stored` reads, without the events' coordinates.
+STORED_FIELDS = {
+    **dict.fromkeys(("version", "clock", "deadline_at", "settled_at", *Counted._fields), 1),
+    "events": dict.fromkeys(_EVENT_FIELDS, 1),
 }
 
 
@@ -209,7 +213,26 @@ def stored(found: Mapping[str, Any]) -> Stored:
     view = View(events, time_ms(found["clock"]), "overflow" in reasons)
     settled_at = found["settled_at"]
     deadline_ms, settled_ms = time_ms(found["deadline_at"]), None if settled_at is None else time_ms(settled_at)
-    return Stored(int(found["version"]), view, (found["status"], found["outcome"], reasons, deadline_ms, settled_ms))
+    judged = (found["status"], found["outcome"], reasons, deadline_ms, settled_ms)
+    return Stored(int(found["version"]), view, judged, counted(found))
+
+
+def counted(found: Mapping[str, Any]) -> Counted | None:
+    """Return what a stored document counts as, or None where somebody has written past the schema."""
+    try:
+        return Counted(
+            found["status"],
+            found["outcome"],
+            tuple(found["reasons"]),
+            found["currency"],
+            _maybe(found["due_minor"]),
+            int(found["captured_minor"]),
+            int(found["refunded_minor"]),
+            int(found["charged_back_minor"]),
+            int(found["net_minor"]),
+        )
+    except UNREADABLE:
+        return None
 
 
 def judgement(document: Document) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ DUPLICATE_KEY = 11000
 WRITE_CONFLICT = 112
 VALIDATION_FAILURE = 121
 SNAPSHOT_TOO_OLD = 239
+SNAPSHOT_UNAVAILABLE = 246
 
 # Server codes that go away by themselves or with an operator's help: elections, shutdown, lock and snapshot trouble,
 # time limits, transactions that the server dropped, a full disk.
@@ -56,7 +57,7 @@ _PASSING_CODES = frozenset(
         211,  # KeyNotFound: just started, its keys for cluster times are not loaded yet
         225,  # TransactionTooOld
         244,  # TransactionAborted
-        246,  # SnapshotUnavailable
+        SNAPSHOT_UNAVAILABLE,
         251,  # NoSuchTransaction
         262,  # ExceededTimeLimit
         290,  # TransactionExceededLifetimeLimitSeconds

@@ -16,11 +16,12 @@ from typing import Any, cast
 import msgspec
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from orders_platform.errors import RetryableStoreError, UnknownOutcome
+from orders_platform.errors import FatalStoreError, RetryableStoreError, UnknownOutcome
 from orders_platform.matching import Rules
 from orders_platform.store import abandoned, documents
 from orders_platform.store.client import DURABLE, FAST_CODEC, Store
@@ -43,10 +44,11 @@ _SNAPSHOT = ReadConcern("snapshot")
 _DAMAGED_CODES = frozenset({VALIDATION_FAILURE, 2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: no array, say
 
 
-def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) -> Merged:
+def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules, *, writer: str = "merge") -> Merged:
     """Merge changes, at most one for each order, into the stored documents; all of it is durable at return.
 
-    Doing the same again changes no document. Waits up to `PATIENCE_S` for a MongoDB that is away.
+    Doing the same again changes no document. Waits up to `AWAY_S` for a MongoDB that is away. `writer` names the rows
+    of the running totals that this adds to: who shares one waits for the other.
 
     Raises:
         RetryableStoreError: MongoDB stayed away or other writers stayed in the way; some orders may be merged.
@@ -58,7 +60,7 @@ def merge(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules) 
     while waiting:
         chunk = waiting.popleft()
         try:
-            _merge_chunk(store, chunk.changes, clock_ms, rules, merged)
+            _merge_chunk(store, chunk.changes, clock_ms, rules, writer, merged)
         except _ConflictError:
             merged.conflicts += len(chunk.changes)
             waiting.extendleft(reversed(_after_conflict(store, chunk)))
@@ -152,7 +154,9 @@ def _pause(failures: int) -> None:
     time.sleep(jitter * min(_PAUSE_MAX_S, _PAUSE_S * 2**failures))
 
 
-def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules, merged: Merged) -> None:
+def _merge_chunk(
+    store: Store, changes: Sequence[Change], clock_ms: int, rules: Rules, writer: str, merged: Merged
+) -> None:
     """Merge changes in one transaction and add the result to `merged` once it is committed.
 
     Raises:
@@ -166,8 +170,10 @@ def _merge_chunk(store: Store, changes: Sequence[Change], clock_ms: int, rules: 
             stored = _read(store, changes, session)
             planned = plan(changes, stored, clock_ms, time.time_ns() // 1_000_000, _cluster_time_ms(session), rules)
             updates = bool(planned.updates)
-            _run(store, session, "insert", "documents", planned.inserts)
-            _run(store, session, "update", "updates", planned.updates)
+            _run(store.orders, session, "insert", "documents", planned.inserts)
+            _run(store.orders, session, "update", "updates", planned.updates)
+            # Last, as others who add to the same rows wait from here on.
+            _count(store, session, planned.deltas.statements(writer, planned.now_ms))
             _commit(session)
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
@@ -219,14 +225,38 @@ def _read(store: Store, changes: Sequence[Change], session: ClientSession) -> di
     return found
 
 
-def _run(store: Store, session: ClientSession, command: str, field: str, statements: Sequence[RawBSONDocument]) -> None:
+def _count(store: Store, session: ClientSession, statements: Sequence[RawBSONDocument]) -> None:
+    """Add to the running totals.
+
+    Raises:
+        FatalStoreError: somebody has written past the matcher into a row of them.
+    """
+    try:
+        _run(store.counters, session, "update", "updates", statements)
+    except OperationFailure as error:
+        if error.code in _DAMAGED_CODES:
+            raise FatalStoreError(
+                f"The running totals in the collection counters can't be added to (code {error.code}).",
+                "Drop that collection, then run `orders recount`: they are counted anew from the orders.",
+            ) from error
+        raise
+
+
+def _run(
+    collection: Collection[dict[str, Any]],
+    session: ClientSession,
+    command: str,
+    field: str,
+    statements: Sequence[RawBSONDocument],
+) -> None:
     """Run one write command, in parts that MongoDB takes."""
     for part in _by_size(statements):
-        reply = store.database.command({command: store.orders.name, field: part, "ordered": False}, session=session)
+        asked = {command: collection.name, field: part, "ordered": False}
+        reply = collection.database.command(asked, session=session)
         for error in reply.get("writeErrors", ()):
             # Inside a transaction that is the end of it; a key that appeared after our snapshot is a conflict.
             code = WRITE_CONFLICT if error["code"] == DUPLICATE_KEY else error["code"]
-            raise OperationFailure(f"{command} of an order", code)
+            raise OperationFailure(f"{command} in {collection.name}", code)
         if reply["n"] != len(part):
             raise AssertionError("a snapshot keeps the documents that it read")
 

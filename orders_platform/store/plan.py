@@ -10,8 +10,10 @@ from bson.raw_bson import RawBSONDocument
 
 from orders_platform.events import Event
 from orders_platform.matching import Document, Rules, View, fold, union
+from orders_platform.matching.breaks import Counted, counted_as
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
+from orders_platform.store.counters import Deltas
 from orders_platform.store.documents import UNREADABLE, Arrival, Damaged, Stored
 
 LATE_MS = 3_600_000
@@ -24,13 +26,14 @@ class Known(msgspec.Struct, gc=False):
     """What one place believes to be stored of an order; it may be stale.
 
     `open` says that the order still waits for its money or its placement. `figures` is the fingerprint of the stored
-    figures: it shows whether a clock or other rules would change them.
+    figures: it shows whether a clock or other rules would change them. `counted` is what it counts as in the totals.
     """
 
     version: int
     view: View
     open: bool
     figures: bytes
+    counted: Counted
 
 
 class Change(NamedTuple):
@@ -78,6 +81,7 @@ class Plan(msgspec.Struct):
 
     inserts: list[RawBSONDocument]
     updates: list[RawBSONDocument]
+    deltas: Deltas
     merged: Merged
     clock_ms: int
     now_ms: int
@@ -94,7 +98,7 @@ def plan(
     rules: Rules,
 ) -> Plan:
     """Return what to write. `stored` has, by order id, the version where it is as believed, else what is stored."""
-    made = Plan([], [], Merged({}, []), clock_ms, now_ms, merged_ms, rules)
+    made = Plan([], [], Deltas(), Merged({}, []), clock_ms, now_ms, merged_ms, rules)
     for change in changes:
         found = stored.get(change.order_id)
         try:
@@ -123,12 +127,13 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
     order_id, known, arrivals = change
     merged, clock_ms = plan.merged, plan.clock_ms
     events: Iterable[Event] = map(_event, arrivals)
-    version, base, overflow = 0, None, False
+    version, base, before, overflow = 0, None, None, False
     if isinstance(stored, int):
-        version, base = stored, cast("Known", known).view
+        known = cast("Known", known)
+        version, base, before = stored, known.view, known.counted
     else:
         if stored is not None:
-            version, base = stored.version, stored.view
+            version, base, before = stored.version, stored.view, stored.counted
         if known is not None:
             merged.conflicts += 1
             events = chain(known.view.events, events)
@@ -143,11 +148,13 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
     document = fold(order_id, view.events, view.clock_ms, plan.rules, view.overflow)
     figures = documents.figures(document)
     fingerprint = documents.fingerprint(figures)
+    counted = counted_as(document)
     if base is not None and not added and _stands(stored, known, document, fingerprint):
         merged.unchanged += 1
         view = base
     else:
         version += 1
+        plan.deltas.replace(order_id, before, counted)
         encoded = _encoded(added, arrivals, plan.merged_ms)
         late_ms = plan.merged_ms if _is_late(plan, view, base, added) else None
         if base is None:
@@ -164,7 +171,7 @@ def _plan_order(plan: Plan, change: Change, stored: int | Stored | None) -> None
                     order_id, figures, encoded, version, clock_ms=view.clock_ms, now_ms=plan.now_ms, late_ms=late_ms
                 )
             )
-    merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint)
+    merged.known[order_id] = Known(version, view, document.status in PENDING_STATUSES, fingerprint, counted)
 
 
 def _stands(stored: int | Stored | None, known: Known | None, document: Document, fingerprint: bytes) -> bool:

@@ -5,12 +5,14 @@ from typing import Any
 
 import msgspec
 from bson.datetime_ms import DatetimeMS
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING
 
 from orders_platform.matching import Document, document_json
+from orders_platform.matching.breaks import counted_as
 from orders_platform.matching.status import PENDING_STATUSES
 from orders_platform.store import documents
 from orders_platform.store.client import Store
+from orders_platform.store.counters import newest_broken
 from orders_platform.store.dead_letters import DeadLetter
 from orders_platform.store.documents import Arrival
 from orders_platform.store.failures import translated
@@ -88,18 +90,6 @@ def export_dead_letters(store: Store, since_ms: int | None = None) -> Iterator[D
             yield _letter(found)
 
 
-def counts(store: Store) -> dict[tuple[str, str], int]:
-    """Return how many orders there are by (outcome, status).
-
-    Raises:
-        StoreError: MongoDB could not be reached.
-    """
-    by = {"_id": {"outcome": "$outcome", "status": "$status"}, "orders": {"$sum": 1}}
-    with translated():
-        groups = list(store.orders.aggregate([{"$group": by}]))
-    return {(group["_id"]["outcome"], group["_id"]["status"]): int(group["orders"]) for group in groups}
-
-
 def dead_letter_counts(store: Store) -> dict[str, int]:
     """Return how many dead letters there are by reason.
 
@@ -111,16 +101,17 @@ def dead_letter_counts(store: Store) -> dict[str, int]:
     return {group["_id"]: int(group["letters"]) for group in groups}
 
 
-def newest_breaks(store: Store, limit: int) -> list[tuple[Document, int]]:
-    """Return the orders that broke and were updated last, newest first, each with its `updated_at` (ms).
+def newest_breaks(store: Store) -> list[tuple[Document, int]]:
+    """Return the orders that broke last and still do, newest first, each with when it broke (UTC milliseconds).
 
     Raises:
         StoreError: MongoDB could not be reached.
     """
-    newest = [("updated_at", DESCENDING)]
+    broken = newest_broken(store)
+    wanted = {"_id": {"$in": [each.order_id for each in broken]}, "outcome": "break"}
     with translated():
-        found = list(store.orders.find({"outcome": "break"}, _WITHOUT_EVENTS, sort=newest, limit=limit))
-    return [(documents.folded(each), int(each["updated_at"])) for each in found]
+        found = {each["_id"]: documents.folded(each) for each in store.orders.find(wanted, _WITHOUT_EVENTS)}
+    return [(found[each.order_id], each.at_ms) for each in broken if each.order_id in found]
 
 
 def due(store: Store, now_ms: int, limit: int) -> list[tuple[str, Known]]:
@@ -140,11 +131,12 @@ def due(store: Store, now_ms: int, limit: int) -> list[tuple[str, Known]]:
 
 def _known(found: Mapping[str, Any]) -> Known | None:
     try:
-        figures = documents.figures(documents.folded(found))
+        folded = documents.folded(found)
+        figures = documents.figures(folded)
         read = documents.stored(found)
     except documents.UNREADABLE:
         return None
-    return Known(read.version, read.view, True, documents.fingerprint(figures))
+    return Known(read.version, read.view, True, documents.fingerprint(figures), counted_as(folded))
 
 
 def _letter(found: Mapping[str, Any]) -> DeadLetter:

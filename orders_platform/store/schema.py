@@ -19,8 +19,9 @@ from orders_platform.store import views
 from orders_platform.store.client import Store
 from orders_platform.store.day import EVENT_TIMES, LATE, UNSETTLED, UNSETTLED_OUTCOMES
 from orders_platform.store.failures import translated
+from orders_platform.store.recount import is_counted, recount
 
-VERSION = 3
+VERSION = 4
 
 _NAMESPACE_EXISTS = 48
 _CONFLICTING_OPERATION = 117
@@ -59,6 +60,8 @@ def migrate(store: Store) -> None:
         stamped_since = {"$ifNull": ["$stamped_since", "$$NOW"]}
         recorded_now = {"version": {"$max": ["$version", Int64(VERSION)]}, "stamped_since": stamped_since}
         store.matcher.update_one({"_id": "schema"}, [{"$set": recorded_now}], upsert=True)
+    if not is_counted(store):
+        recount(store)
 
 
 def _validate(store: Store, name: str, validator: Mapping[str, Any]) -> None:
@@ -177,8 +180,11 @@ _CARRY = _whole(
         "sha256": _TEXT,
     }
 )
+# One shape for rows of orders and of breaks, the orders that broke last, and the mark of the last recount.
+_COUNTER = {"$jsonSchema": {"bsonType": "object", "properties": {"of": {"enum": ["breaks", "newest", "orders"]}}}}
 VALIDATORS = {
     "orders": _ORDER,
+    "counters": _COUNTER,
     "dead_letters": _DEAD_LETTER,
     "breaks": _BREAK,
     "statements": _STATEMENT,

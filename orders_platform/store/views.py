@@ -13,6 +13,8 @@ import msgspec
 from bson import json_util
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
 
 from orders_platform.store.client import Store
 from orders_platform.store.failures import translated
@@ -34,15 +36,21 @@ def view(name: str) -> View:
     return View(**json_util.loads((files("orders_platform.store") / "views" / f"{name}.json").read_text()))
 
 
-def rows(store: Store, name: str, behind: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def rows(
+    store: Store, name: str, behind: Sequence[Mapping[str, Any]] = (), *, session: ClientSession | None = None
+) -> list[dict[str, Any]]:
     """Return a view's rows, of what is left by the stages that come first: plain integers, times as UTC milliseconds.
+    With a session of a snapshot, as of its moment.
 
     Raises:
         StoreError: MongoDB could not be reached.
     """
     its = view(name)
+    collection = store.database[its.on]
+    if session is not None:  # a snapshot has its own read concern, and takes no other
+        collection = collection.with_options(read_concern=ReadConcern())
     with translated():
-        found = list(store.database[its.on].aggregate([*behind, *its.pipeline], allowDiskUse=True))
+        found = list(collection.aggregate([*behind, *its.pipeline], session=session, allowDiskUse=True))
     return [{key: _plain(value) for key, value in row.items()} for row in found]
 
 

@@ -17,6 +17,7 @@ from orders_platform.settings import Settings
 from orders_platform.store import audit
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store
+from orders_platform.store.recount import drifts
 from orders_platform.store.told import Told
 from orders_platform.streams.offsets import begin_offsets, end_offsets
 from orders_platform.streams.read import read_range
@@ -177,6 +178,18 @@ def _documents_valid(subject: Subject) -> Result:
     return Result(True, f"{looked_at} documents keep the schema.", figures)
 
 
+def _totals_hold(subject: Subject) -> Result:
+    orders, _ = audit.totals(subject.store)
+    if subject.sample is not None and orders > subject.sample:
+        return Result(True, "Not asked of a sample: `orders check --whole` counts all orders.", {"orders": orders})
+    wrong = [each.told() for each in drifts(subject.store)]
+    figures = {"orders": orders, "wrong": wrong[: audit.NAMED_MAX]}
+    if wrong:
+        named = "; ".join(wrong[: audit.NAMED_MAX])
+        return Result(False, f"Totals that must grow by so much: {named}. Run `orders recount`.", figures)
+    return Result(True, f"The running totals are those of {orders} stored orders.", figures)
+
+
 def _no_money_without_order(subject: Subject) -> Result:
     now_ms = records.server_time_ms(subject.store)
     count, oldest = audit.orphans(subject.store, now_ms - ORPHAN_AGE_MAX_MS)
@@ -286,6 +299,7 @@ COLLECTION = (
     Check("figures_follow_from_events", "Folding an order's events again gives what is stored.", _figures_follow),
     Check("no_event_twice", "No order holds or counts an event twice.", _no_event_twice),
     Check("documents_valid", "Every document keeps the collection's schema.", _documents_valid),
+    Check("totals_hold", "The running totals are those of the stored orders.", _totals_hold),
     Check("no_money_without_order", "No payment is without its order for over an hour.", _no_money_without_order),
     Check("dead_letter_share", "At most 5 % of the last hour's messages were rejected.", _dead_letter_share),
     Check("lag", "No message waits for longer than a minute.", _lag),

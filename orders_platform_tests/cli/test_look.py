@@ -21,7 +21,6 @@ from click.testing import CliRunner, Result
 from orders_platform.cli.fold import Gathered, gather
 from orders_platform.cli.main import cli
 from orders_platform.events import Event, decode
-from orders_platform.live.numbers import Looker
 from orders_platform.matching import MAX_EVENTS, Rules
 from orders_platform.store import dead_letters, matcher_records, schema
 from orders_platform.store.client import Store, connect
@@ -390,37 +389,6 @@ def beat(store: Store, *, epoch: int, messages: int, behind: int) -> None:
     counts = {"messages": messages}
     matcher_records.record_batch(store, epoch, 1, {}, batch=counts, totals=counts, duration_ms=5)
     matcher_records.write_heartbeat(store, epoch, state="running", events_behind=behind)
-
-
-@pytest.mark.services
-def test_watch_shows_the_rate_of_the_last_seconds(store: Store) -> None:
-    now_s = 0.0
-    looker = Looker(store, clock_s=lambda: now_s)
-    assert looker.look().rates.messages_per_s is None
-    rates: list[float | None] = []
-    for second in range(1, 31):
-        now_s = float(second)
-        beat(store, epoch=1, messages=100 * second if second < 15 else 1400, behind=0)
-        rates.append(looker.look().rates.messages_per_s)
-    assert rates[0] is None
-    assert rates[1:14] == [100.0] * 13
-    assert rates[-1] == 0.0
-
-
-@pytest.mark.services
-def test_watch_counts_a_collection_only_as_often_as_that_is_cheap(store: Store) -> None:
-    now_s = 0.0
-
-    def clock_s() -> float:
-        nonlocal now_s
-        now_s += 1.0  # so that counting seems to take a second
-        return now_s
-
-    looker = Looker(store, clock_s)
-    looker.count(store)
-    assert not looker.is_due()
-    waited = next(number for number in range(100) if looker.is_due())
-    assert 7 <= waited <= 12
 
 
 @pytest.mark.services

@@ -75,7 +75,7 @@ def outcome(name: str, whole: bool = False) -> Outcome:
 def test_everything_passes_on_what_the_platform_wrote(matched: Platform) -> None:
     found = run_checks(None, False)
     assert {each.state for each in found} == {"passed"}, found
-    assert len(found) == 13 + 6, "of the topics and the collection; of statements and breaks, of which there are none"
+    assert len(found) == 14 + 6, "of the topics and the collection; of statements and breaks, of which there are none"
     assert {each.state for each in run_checks(None, True)} == {"passed"}
 
 
@@ -134,6 +134,7 @@ def _wait_past_a_deadline(platform: Platform) -> None:
         ("figures_follow_from_events", _alter_a_status, "failed", "o-2"),
         ("no_event_twice", _repeat_an_event, "failed", "o-2"),
         ("documents_valid", _break_the_schema, "failed", "o-2"),
+        ("totals_hold", _alter_a_status, "failed", "orders recount"),
         ("no_money_without_order", _pay_without_an_order, "warning", "o-9"),
         ("dead_letter_share", _reject_much, "warning", "6 of the"),
         ("deadlines_swept", _wait_past_a_deadline, "failed", "o-2"),

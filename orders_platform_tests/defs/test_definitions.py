@@ -24,6 +24,7 @@ MATCHED = {
     "no_event_twice",
     "no_money_without_order",
     "supervisor_at_work",
+    "totals_hold",
 }
 TOPICS = {"orders_topic", "payments_topic", "adjustments_topic"}
 

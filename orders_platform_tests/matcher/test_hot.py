@@ -8,6 +8,7 @@ from orders_platform.errors import CheckpointError
 from orders_platform.events import Event
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.matching import View
+from orders_platform.matching.breaks import Counted
 from orders_platform.store.merge import Known
 
 WIDE = Bounds(orders_max=1000, bytes_max=1 << 20)
@@ -17,7 +18,8 @@ def known(order_id: str, *, waiting: bool = True, events: int = 1) -> Known:
     contents = {
         Event(f"e{n}", "order_placed", order_id, 1_000 + n, 5, "EUR", customer_id="é$.\0"): None for n in range(events)
     }
-    return Known(3, View(contents, 9_000, overflow=events > 2), waiting, b"\0figures\xff")
+    counted = Counted("overpaid", "break", ("overflow", "payment_late"), None, None, 10**15, 7, 0, -(10**15))
+    return Known(3, View(contents, 9_000, overflow=events > 2), waiting, b"\0figures\xff", counted)
 
 
 def repacked(hot: HotOrders, bounds: Bounds = WIDE) -> HotOrders:
@@ -68,7 +70,14 @@ def test_the_packed_cache_stays_within_its_bytes(bytes_max: int) -> None:
     assert len(hot.pack()) <= bytes_max + names_and_frame
 
 
-@pytest.mark.parametrize("blob", [b"\x02\x92\x80\x80", b"\0", b""])
+@pytest.mark.parametrize("blob", [b"\x03\x92\x80\x80", b"\0", b""])
 def test_another_format_is_refused_with_a_way_out(blob: bytes) -> None:
     with pytest.raises(CheckpointError, match="orders matcher repair"):
         HotOrders(blob, WIDE)
+
+
+def test_what_an_earlier_version_kept_is_a_miss() -> None:
+    hot = HotOrders(b"\x01\x92\x81\xa1a\xc0\x80", WIDE)
+    assert len(hot) == 0
+    hot.put("a", known("a"))
+    assert repacked(hot).get("a") == known("a")

@@ -12,7 +12,8 @@ from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
 from orders_platform.errors import RetryableStoreError
-from orders_platform.matching import Rules, View
+from orders_platform.matching import Rules, View, fold
+from orders_platform.matching.breaks import counted_as
 from orders_platform.reports import carrying
 from orders_platform.reports.days import day_of
 from orders_platform.reports.making import make_day
@@ -157,7 +158,8 @@ def _store_again(world: World) -> None:
 def _store_from_cache(world: World) -> None:
     """Somebody deletes an order, and the matcher writes what it remembers of it."""
     known = {event_of(each): None for each in world.known["o-1"]}
-    known_order = Known(1, View(known, world.now_ms), True, b"")
+    counted = counted_as(fold("o-1", known, world.now_ms, Rules()))
+    known_order = Known(1, View(known, world.now_ms), True, b"", counted)
     world.store.orders.delete_one({"_id": "o-1"})
     late = payment("o-1", world.now_ms)
     world.known["o-1"].append(late)

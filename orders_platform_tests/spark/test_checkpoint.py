@@ -73,6 +73,11 @@ def test_a_layout_is_recorded_once_and_another_one_refused(spark: SparkSession, 
     assert json.loads((path / LAYOUT_FILE).read_text()) == LAYOUT
 
 
+def test_what_an_earlier_version_fixed_besides_is_let_go(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / LAYOUT_FILE).write_text(json.dumps(LAYOUT | {"hot_format": 1}))
+    Checkpoint(spark, str(tmp_path)).settle(LAYOUT)
+
+
 @pytest.mark.parametrize("damage", ["", "{", None])
 def test_a_damaged_or_missing_layout_is_refused(spark: SparkSession, tmp_path: Path, damage: str | None) -> None:
     (tmp_path / "offsets").mkdir()

@@ -73,7 +73,7 @@ def test_value_at_risk_is_the_statements(store: Store, shop: shops.Shop, broker:
 
 
 def test_the_pipeline_knows_every_kind() -> None:
-    text = str(views.view("v_value_at_risk").pipeline)
+    text = str(views.view("counted_breaks").pipeline)
     assert all(f"'{kind}'" in text for kind in BREAK_STATUSES | BREAK_REASONS)
 
 
