@@ -167,6 +167,17 @@ class KubernetesSettings(_Group):
     context: str | None = None
 
 
+class LiveSettings(_Group):
+    """The live page.
+
+    `host` is what it listens on: this machine alone, or every address of a container, where others get the metrics and
+    nothing else. `charts_url` is the address of a dashboard of MongoDB Atlas Charts, to be embedded.
+    """
+
+    host: Literal["127.0.0.1", "0.0.0.0"] = "127.0.0.1"  # noqa: S104 - chosen by who knows the network around it
+    charts_url: str | None = Field(default=None, pattern=r"^https://[A-Za-z0-9.-]+/[^\s;,'\"]*$")
+
+
 class LocalSettings(_Group):
     """Ports of the local platform; without them free ones are chosen and kept."""
 
@@ -188,6 +199,7 @@ class Settings(_Group):
     alerts: AlertsSettings = AlertsSettings()
     dataproc: DataprocSettings = DataprocSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    live: LiveSettings = LiveSettings()
     local: LocalSettings = LocalSettings()
 
     @classmethod

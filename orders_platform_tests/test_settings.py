@@ -69,7 +69,12 @@ def test_the_home_is_where_it_is_said_to_be(tmp_path: Path) -> None:
     [
         ("[matching]\ntolerence_minor = 1\n", {}, "matching.tolerence_minor", "matching.tolerance_minor"),
         ("[matchin]\ntolerance_minor = 1\n", {}, "matchin", "matching"),
-        ("zzzzzz = 1\n", {}, "zzzzzz", "alerts, dataproc, kafka, kubernetes, local, matcher, matching, mongo, reports"),
+        (
+            "zzzzzz = 1\n",
+            {},
+            "zzzzzz",
+            "alerts, dataproc, kafka, kubernetes, live, local, matcher, matching, mongo, reports",
+        ),
         (
             "[mongo]\nzzzzzzzzz = 1\n",
             {},

@@ -16,11 +16,10 @@ def store_of(settings: "Settings", *, timeout_s: float = 5.0) -> "Iterator[Store
     Raises:
         StackError: this home's MongoDB is needed and does not run.
     """
-    from orders_platform.local import mongod
+    from orders_platform.local.stack import mongo_uri
     from orders_platform.store.client import connect
 
-    uri = settings.mongo.given_uri() or mongod.uri(settings.home)
-    store = connect(uri, settings.mongo.database, timeout_s=timeout_s)
+    store = connect(mongo_uri(settings), settings.mongo.database, timeout_s=timeout_s)
     try:
         yield store
     finally:

@@ -85,7 +85,7 @@ def run(store: Store, *, once: bool) -> None:
     Raises:
         StoreError: MongoDB could not be reached at the start.
     """
-    looker = Looker(store)
+    looker = Looker()
     numbers = _look(looker, store)
     out = output.console(stderr=False)
     if once or not out.is_terminal:
@@ -106,4 +106,4 @@ def run(store: Store, *, once: bool) -> None:
 def _look(looker: Looker, store: Store) -> Numbers:
     if looker.is_due():
         looker.count(store)
-    return looker.look()
+    return looker.look(store)

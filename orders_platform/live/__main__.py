@@ -14,7 +14,7 @@ def main(port: int) -> None:
     settings = Settings.load()
     app = Live(settings, Watching(settings)).app()
     # Open pages hold their streams open: they are cut off, and come back by themselves.
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.run(app, host=settings.live.host, port=port, log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Amounts stay in minor units, as everywhere: a currency's own decimals are for wh
 
 from collections.abc import Callable, Iterator
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,12 +21,11 @@ DOCUMENTS = ("inserted", "updated", "unchanged")
 NO_CURRENCY = "none"
 
 
-class Seen:
-    """What the exporter knows: the numbers (None: never looked), when the supervisor last looked (seconds since 1970)
-    and which day's statement is the last that is final."""
+class Seen(msgspec.Struct, frozen=True):
+    """What the exporter knows: the numbers (None: nothing is known now), and the end of the last business day that has
+    a final statement (seconds since 1970)."""
 
     numbers: Numbers | None = None
-    supervisor_looked_s: float | None = None
     last_statement_s: float | None = None
 
 
@@ -45,12 +45,6 @@ class NumbersCollector(Collector):
         seen = self._seen()
         numbers = seen.numbers
         yield _gauge("orders_store_up", "Whether MongoDB answered at the last look.", 0 if numbers is None else 1)
-        if seen.supervisor_looked_s is not None:
-            yield _gauge(
-                "orders_supervisor_last_look_timestamp_seconds",
-                "When the supervisor last looked at the matcher.",
-                seen.supervisor_looked_s,
-            )
         if seen.last_statement_s is not None:
             yield _gauge(
                 "orders_statement_last_day_end_timestamp_seconds",
@@ -59,6 +53,12 @@ class NumbersCollector(Collector):
             )
         if numbers is None:
             return
+        if numbers.last_look is not None:
+            yield _gauge(
+                "orders_supervisor_last_look_timestamp_seconds",
+                "When a supervisor last looked at the matcher.",
+                numbers.last_look.looked_at_ms / 1000,
+            )
         if numbers.heartbeat is not None:
             yield from _of_matcher(numbers, numbers.heartbeat)
         if numbers.counted.at_ms:

@@ -17,7 +17,7 @@ from orders_platform.matching import Document
 from orders_platform.store import matcher_records as records
 from orders_platform.store import queries, views
 from orders_platform.store.client import Store
-from orders_platform.store.matcher_records import Heartbeat
+from orders_platform.store.matcher_records import Heartbeat, LastLook
 
 WINDOW_S = 10.0
 """Rates are means over so long, and waits those of so long."""
@@ -62,12 +62,13 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Numbers(msgspec.Struct, frozen=True):
-    """Everything as of one look. `silent_ms` is how long ago the matcher gave its last sign of life; `orders` and
-    `at_risk` are the rows of the views v_status_totals and v_value_at_risk."""
+    """Everything as of one look. `silent_ms` is how long ago the matcher gave its last sign of life, `last_look` tells
+    of the supervisor; `orders` and `at_risk` are the rows of the views v_status_totals and v_value_at_risk."""
 
     at_ms: int
     heartbeat: Heartbeat | None
     silent_ms: int | None
+    last_look: LastLook | None
     rates: Rates
     orders: list[dict[str, Any]]
     at_risk: list[dict[str, Any]]
@@ -95,27 +96,26 @@ class _Sight(NamedTuple):
 class Looker:
     """Looks at the store and remembers what rates need."""
 
-    def __init__(self, store: Store, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         """Look at nothing yet. `clock_s` goes on steadily."""
-        self._store = store
         self._clock_s = clock_s
         self._seen: deque[_Sight] = deque()
         self._counted = Counted()
         self._count_again_s = float("-inf")
 
-    def look(self) -> Numbers:
+    def look(self, store: Store) -> Numbers:
         """Return what is to be seen now, with what was counted last.
 
         Raises:
             StoreError: MongoDB could not be reached.
         """
-        store = self._store
         heartbeat, at_ms = records.read_heartbeat(store), records.server_time_ms(store)
         orders = views.rows(store, "v_status_totals")
         return Numbers(
             at_ms=at_ms,
             heartbeat=heartbeat,
             silent_ms=None if heartbeat is None else max(0, at_ms - heartbeat.alive_at_ms),
+            last_look=records.read_last_look(store),
             rates=Rates() if heartbeat is None else self._rates(heartbeat, orders),
             orders=orders,
             at_risk=views.rows(store, "v_value_at_risk"),
@@ -128,7 +128,7 @@ class Looker:
         return self._clock_s() >= self._count_again_s
 
     def count(self, store: Store) -> None:
-        """Count by a store of the caller's, which may take a while.
+        """Count what is counted row by row, which may take a while.
 
         Raises:
             StoreError: MongoDB could not be reached.

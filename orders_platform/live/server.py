@@ -1,8 +1,4 @@
-"""The live page's server: the page, its stream of numbers, an order's story, JSON, metrics, health. It only reads.
-
-Nobody logs in, so it listens on the loopback interface, and takes requests for this machine's names alone: a page from
-elsewhere that lets its own name point here gets nothing.
-"""
+"""The live page's server: the page, its stream of numbers, an order's story, JSON, metrics, health. It only reads."""
 
 import asyncio
 import time
@@ -17,15 +13,14 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orders_platform.errors import OrdersError
 from orders_platform.live import story
+from orders_platform.live.guard import Gate, Headers
 from orders_platform.live.metrics import NumbersCollector
 from orders_platform.live.watching import STALE_AFTER_S, State, Watching
 from orders_platform.reports.money import digits_of
@@ -37,31 +32,6 @@ from orders_platform.times import format_ms
 STATIC = Path(__file__).with_name("static")
 EVERY_S = 1.0
 HEALTH_KEPT_S = 2.0
-_HEADERS = {
-    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"cache-control": b"no-store",
-}
-
-
-class Headers:
-    """Adds the headers that keep a page from being used by others."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the headers."""
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS.items()]
-            await send(message)
-
-        await self._app(scope, receive, told)
 
 
 class Live:
@@ -94,8 +64,8 @@ class Live:
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[
-                Middleware(Headers),
-                Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+                Middleware(Headers, frame=self._settings.live.charts_url),
+                Middleware(Gate),
             ],
             lifespan=lifespan,
         )
@@ -140,12 +110,12 @@ class Live:
         return JSONResponse(told, 200 if healthy else 503)
 
     def _told(self) -> bytes:
-        return msgspec.json.encode(
-            as_keys(self._watching.state, self._watching.stale_s(), dagster_home.url(self._settings.home))
-        )
+        settings = self._settings
+        links = {"dagster": dagster_home.url(settings.home), "charts": settings.live.charts_url}
+        return msgspec.json.encode(links | as_keys(self._watching.state, self._watching.stale_s()))
 
 
-def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[str, Any]:
+def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
     """Return the state in the keys of `/api/numbers.json`: times are RFC 3339, amounts in minor units."""
     numbers = state.numbers
     told: dict[str, Any] = {
@@ -153,7 +123,6 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
         "stale_s": None if stale_s is None else round(stale_s, 1),
         "trouble": state.trouble,
         "day": state.day,
-        "dagster": dagster,
         "at": None,
         "matcher": None,
     }

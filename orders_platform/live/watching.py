@@ -5,7 +5,9 @@ MongoDB, Kafka, the matcher and Dagster may come and go: what was seen last stay
 
 import threading
 import time
-from contextlib import closing, suppress
+import traceback
+from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from orders_platform.errors import OrdersError
 from orders_platform.live.metrics import Seen
 from orders_platform.live.numbers import Looker, Numbers
-from orders_platform.local.stack import endpoints
+from orders_platform.local.stack import mongo_uri
 from orders_platform.reports.counting import TooManyError, count
 from orders_platform.reports.days import date_at, day_of
 from orders_platform.reports.making import yesterday_of
@@ -22,7 +24,6 @@ from orders_platform.settings import Settings
 from orders_platform.store import day as day_store
 from orders_platform.store import statements
 from orders_platform.store.client import Store, connect
-from orders_platform.supervision.rounds import read_report
 from orders_platform.times import format_ms
 
 LOOK_S = 1.0
@@ -45,7 +46,6 @@ class State(msgspec.Struct, frozen=True):
     seen_s: float | None = None
     trouble: str = ""
     day: dict[str, object] | None = None
-    supervisor_looked_s: float | None = None
     last_statement_s: float | None = None
 
 
@@ -57,13 +57,25 @@ class Watching:
         self._settings = settings
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._looker: Looker | None = None
+        self._looker = Looker()
         self.state = State()
 
     def start(self) -> None:
         """Begin to look."""
         for loop in (self._look, self._count, self._day):
-            threading.Thread(target=loop, daemon=True, name=loop.__name__).start()
+            threading.Thread(target=self._kept_up, args=(loop,), daemon=True, name=loop.__name__).start()
+
+    def _kept_up(self, loop: Callable[[], None]) -> None:
+        """Go on with a loop until it is time to stop, whatever stands in its way."""
+        while not self._ended.is_set():
+            try:
+                loop()
+            except OrdersError as error:
+                self._set(trouble=error.what)
+            except Exception:
+                # A defect; but a page that stands still until somebody starts it again would be worse.
+                traceback.print_exc()
+            self._ended.wait(LOOK_S)
 
     def stop(self) -> None:
         """Look no more."""
@@ -77,10 +89,8 @@ class Watching:
     def metrics(self) -> Seen:
         """Return what is known in the metrics' terms: numbers that are stale are none."""
         state, stale_s = self.state, self.stale_s()
-        seen = Seen()
-        seen.numbers = state.numbers if stale_s is not None and stale_s < STALE_AFTER_S else None
-        seen.supervisor_looked_s, seen.last_statement_s = state.supervisor_looked_s, state.last_statement_s
-        return seen
+        fresh = stale_s is not None and stale_s < STALE_AFTER_S
+        return Seen(state.numbers if fresh else None, state.last_statement_s)
 
     def store(self, timeout_s: float = _TIMEOUT_S) -> Store:
         """Return a store of its own, where the services are now.
@@ -88,53 +98,31 @@ class Watching:
         Raises:
             OrdersError: MongoDB of this home does not run.
         """
-        return connect(endpoints(self._settings).mongo_uri, self._settings.mongo.database, timeout_s=timeout_s)
+        return connect(mongo_uri(self._settings), self._settings.mongo.database, timeout_s=timeout_s)
 
     def _set(self, **what: object) -> None:
         with self._lock:
             self.state = msgspec.structs.replace(self.state, **what)
 
     def _look(self) -> None:
-        while not self._ended.is_set():
-            try:
-                with closing(self.store()) as store:
-                    self._look_at(store)
-            except OrdersError as error:
-                self._set(trouble=error.what)
-                self._ended.wait(LOOK_S)
-
-    def _look_at(self, store: Store) -> None:
-        """Look each second.
-
-        Raises:
-            StoreError: the store does not answer.
-        """
-        self._looker = looker = Looker(store)
-        while not self._ended.wait(LOOK_S):
-            report = read_report(self._settings.home)
-            looked_s = None if report is None else report.at_ms / 1000
-            self._set(supervisor_looked_s=looked_s)
-            numbers = looker.look()
-            self._set(numbers=numbers, seen_s=time.monotonic(), trouble="")
+        with closing(self.store()) as store:
+            while not self._ended.wait(LOOK_S):
+                numbers = self._looker.look(store)
+                self._set(numbers=numbers, seen_s=time.monotonic(), trouble="")
 
     def _count(self) -> None:
-        while not self._ended.wait(COUNT_S):
-            looker = self._looker
-            if looker is None or not looker.is_due():
-                continue
-            with suppress(OrdersError), closing(self.store(_COUNT_TIMEOUT_S)) as store:  # the looks tell of it
-                looker.count(store)
+        with closing(self.store(_COUNT_TIMEOUT_S)) as store:
+            while not self._ended.wait(COUNT_S):
+                if self._looker.is_due():
+                    self._looker.count(store)
 
     def _day(self) -> None:
         wait_s = 0.0
-        while not self._ended.wait(wait_s):
-            begun_s = time.monotonic()
-            try:
-                with closing(self.store(_COUNT_TIMEOUT_S)) as store:
-                    self._set(day=self._so_far(store), last_statement_s=self._last_statement_s(store))
-            except OrdersError:
-                self._set(day=None)
-            wait_s = max(DAY_S, DAY_SHARE * (time.monotonic() - begun_s))
+        with closing(self.store(_COUNT_TIMEOUT_S)) as store:
+            while not self._ended.wait(wait_s):
+                begun_s = time.monotonic()
+                self._set(day=self._so_far(store), last_statement_s=self._last_statement_s(store))
+                wait_s = max(DAY_S, DAY_SHARE * (time.monotonic() - begun_s))
 
     def _so_far(self, store: Store) -> dict[str, object] | None:
         """Return the day so far, if it can be built upon the day before, or few orders are stored."""

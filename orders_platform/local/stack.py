@@ -35,12 +35,30 @@ def endpoints(settings: Settings) -> Endpoints:
         StackError: a process of this home is needed and does not run.
         SettingsError: a file that holds a secret can't be read.
     """
-    home = Path(settings.home)
     return Endpoints(
-        bootstrap_servers=settings.kafka.bootstrap_servers or broker.bootstrap_servers(home),
-        mongo_uri=settings.mongo.given_uri() or mongod.uri(home),
+        bootstrap_servers=bootstrap_servers(settings),
+        mongo_uri=mongo_uri(settings),
         kafka_client=settings.kafka.client_properties(),
     )
+
+
+def bootstrap_servers(settings: Settings) -> str:
+    """Return Kafka's address alone, as `endpoints` does.
+
+    Raises:
+        StackError: this home's broker is needed and does not run.
+    """
+    return settings.kafka.bootstrap_servers or broker.bootstrap_servers(settings.home)
+
+
+def mongo_uri(settings: Settings) -> str:
+    """Return MongoDB's address alone, as `endpoints` does: it may hold a password.
+
+    Raises:
+        StackError: this home's MongoDB is needed and does not run.
+        SettingsError: the file that holds it can't be read.
+    """
+    return settings.mongo.given_uri() or mongod.uri(settings.home)
 
 
 def up(settings: Settings, only: Set[str] = frozenset(PARTS), progress: jars.Progress | None = None) -> None:

@@ -114,6 +114,13 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class LastLook(msgspec.Struct, frozen=True, kw_only=True):
+    """Which supervisor looked last, as `host:home`, and when (MongoDB's clock)."""
+
+    holder: str
+    looked_at_ms: int
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a driver and, once it is over, how it ended."""
 
@@ -215,6 +222,7 @@ def record_batch(
     """
     its = msgspec.to_builtins(batch)
     oldest_ms = its.pop("oldest_time_ms", None)
+    its.pop("waits", None)  # the totals have them
     last = _longs(its) | {"duration_ms": Int64(duration_ms)}
     if oldest_ms is not None:
         last["oldest_time"] = DatetimeMS(oldest_ms)
@@ -233,6 +241,28 @@ def record_batch(
             {"$set": last | {"purge_at": purge_at}, "$currentDate": {"committed_at": True}},
             upsert=True,
         )
+
+
+def note_look(store: Store, holder: str) -> None:
+    """Note that a supervisor has looked, for whoever asks from elsewhere.
+
+    Raises:
+        StoreError: MongoDB refused or could not be reached.
+    """
+    noted = {"$set": {"holder": holder}, "$currentDate": {"looked_at": True}}
+    with translated(writing=True):
+        store.matcher.update_one({"_id": "supervisor"}, noted, upsert=True)
+
+
+def read_last_look(store: Store) -> LastLook | None:
+    """Return who last looked and when, or None if nobody ever did.
+
+    Raises:
+        StoreError: MongoDB could not be reached.
+    """
+    with translated():
+        found = store.matcher.find_one({"_id": "supervisor"})
+    return None if found is None else _read(found, LastLook)
 
 
 def read_batches(store: Store, since_ms: int) -> list[Batch]:

@@ -1,6 +1,7 @@
 """What others read of the collections: exports, one order, counts, breaks, and what is due."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -110,8 +111,12 @@ def newest_breaks(store: Store) -> list[tuple[Document, int]]:
     broken = newest_broken(store)
     wanted = {"_id": {"$in": [each.order_id for each in broken]}, "outcome": "break"}
     with translated():
-        found = {each["_id"]: documents.folded(each) for each in store.orders.find(wanted, _WITHOUT_EVENTS)}
-    return [(found[each.order_id], each.at_ms) for each in broken if each.order_id in found]
+        found = {each["_id"]: each for each in store.orders.find(wanted, _WITHOUT_EVENTS)}
+    breaks = []
+    for order_id, at_ms in broken:
+        with suppress(KeyError, *documents.UNREADABLE):  # settled since, or somebody wrote past the schema
+            breaks.append((documents.folded(found[order_id]), at_ms))
+    return breaks
 
 
 def due(store: Store, now_ms: int, limit: int) -> list[tuple[str, Known]]:

@@ -1,21 +1,22 @@
 """One round of supervision without its deeds: look, close what is over in thought, remember, decide.
 
 The supervisor of a terminal and Dagster's sensor make the same rounds. The one acts itself, the other asks for a run
-that makes one more round and acts. Nothing here changes anything.
+that makes one more round and acts. Nothing here changes anything but the word that is left of a look.
 """
 
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from orders_platform.errors import StackError
+from orders_platform.errors import OrdersError, StackError
 from orders_platform.local.home import write_atomically
 from orders_platform.local.stack import Endpoints, endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
-from orders_platform.store.client import Store, connect
+from orders_platform.store.client import Store, connect, within
 from orders_platform.supervision.backends.choose import make_backend
 from orders_platform.supervision.decide import (
     ASKED,
@@ -29,6 +30,7 @@ from orders_platform.supervision.decide import (
     matcher_state,
 )
 from orders_platform.supervision.observe import (
+    MONGODB,
     Backend,
     Facts,
     MakeBackend,
@@ -225,6 +227,13 @@ def write_report(home: Path, sight: Sight) -> None:
     action = sight.action
     fix = action.fix if isinstance(action, Alert) else ""
     _leave(home, sight.state, action.reason, fix, sight.facts.unreachable)
+
+
+def note_look(settings: Settings, connections: Connections, sight: Sight) -> None:
+    """Leave word of this round in MongoDB, where it can be had: who looks on from another machine goes by it."""
+    if MONGODB not in sight.facts.unreachable:
+        with suppress(OrdersError), within(STORE_TIMEOUT_S):
+            records.note_look(connections.get()[0], own_holder(settings))
 
 
 def write_trouble(home: Path, trouble: str) -> None:

@@ -9,13 +9,14 @@ from orders_platform.errors import OrdersError
 from orders_platform.local import broker, live, mongod, processes
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
-from orders_platform.store.client import connect
+from orders_platform.store import matcher_records as records
+from orders_platform.store.client import Store, connect, within
 from orders_platform.streams.client import admin
 from orders_platform.supervision import dagster_home
 from orders_platform.supervision.backends.choose import make_backend
 from orders_platform.supervision.decide import ASKED, State
 from orders_platform.supervision.observe import Facts, events_behind, look
-from orders_platform.supervision.rounds import Report, read_report
+from orders_platform.supervision.rounds import Report, own_holder, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
 from orders_platform.times import format_ms
@@ -68,6 +69,7 @@ def gather(settings: Settings) -> Status:
     store = None if uri is None else connect(uri, settings.mongo.database, timeout_s=TIMEOUT_S)
     try:
         facts = look(settings, servers, store, backend, timeout_s=TIMEOUT_S)
+        elsewhere = _supervisor_elsewhere(settings, store)
     finally:
         if store is not None:
             store.close()
@@ -78,7 +80,8 @@ def gather(settings: Settings) -> Status:
         detail = " ".join(filter(None, (detail, backend.describe().get("trouble"))))
     matcher = _matcher(settings, facts, state)
     working = Component("matcher", state, matcher.pid, None, detail)
-    parts = (kafka, mongo, _supervisor(supervisor, report), working)
+    supervising = _supervisor(supervisor, report) if supervisor is not None or elsewhere is None else elsewhere
+    parts = (kafka, mongo, supervising, working)
     servers_of_pages = [
         make(settings)
         for wanted, make in ((dagster_home.is_wanted, _webserver), (live.is_wanted, _live))
@@ -99,6 +102,23 @@ def _supervisor(supervisor: processes.Process | None, report: Report | None) -> 
     if supervisor.name == DAEMON and report is not None:
         detail = f"The sensor looked {max(0, silent_s)} s ago. {detail}"
     return Component(supervisor.name, "running", supervisor.pid, None, detail)
+
+
+def _supervisor_elsewhere(settings: Settings, store: Store | None) -> Component | None:
+    """Return the supervisor of another home or machine that looked lately, if one did."""
+    try:
+        if store is None:
+            return None
+        with within(TIMEOUT_S):
+            last, now_ms = records.read_last_look(store), records.server_time_ms(store)
+    except OrdersError:
+        return None
+    if last is None or last.holder == own_holder(settings):
+        return None
+    silent_s = max(0, now_ms - last.looked_at_ms) // 1000
+    if silent_s > SENSOR_SILENT_MAX_S:
+        return None
+    return Component(SUPERVISOR, "running", None, last.holder.partition(":")[0], f"It looked {silent_s} s ago.")
 
 
 def _webserver(settings: Settings) -> Component:

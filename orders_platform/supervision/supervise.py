@@ -102,6 +102,7 @@ class Supervisor:
         if sight.facts.running is None:
             self._ending = DIED
         self._report(sight)
+        rounds.note_look(self._settings, self._connections, sight)
         running = sight.facts.running
         if sight.committed and running is not None and running.epoch != self._proved:
             self._proved = running.epoch

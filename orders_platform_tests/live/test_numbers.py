@@ -30,13 +30,13 @@ def beat(store: Store, *, epoch: int, messages: int, waits: list[int] | None = N
 @services
 def test_rates_are_those_of_the_last_seconds(store: Store) -> None:
     now_s = 0.0
-    looker = Looker(store, clock_s=lambda: now_s)
-    assert looker.look().rates.messages_per_s is None
+    looker = Looker(clock_s=lambda: now_s)
+    assert looker.look(store).rates.messages_per_s is None
     rates: list[float | None] = []
     for second in range(1, 31):
         now_s = float(second)
         beat(store, epoch=1, messages=100 * second if second < 15 else 1400)
-        rates.append(looker.look().rates.messages_per_s)
+        rates.append(looker.look(store).rates.messages_per_s)
     assert rates[0] is None
     assert rates[1:14] == [100.0] * 13
     assert rates[-1] == 0.0
@@ -45,42 +45,42 @@ def test_rates_are_those_of_the_last_seconds(store: Store) -> None:
 @services
 def test_another_driver_counts_from_zero_and_no_rate_is_below_it(store: Store) -> None:
     now_s = 0.0
-    looker = Looker(store, clock_s=lambda: now_s)
+    looker = Looker(clock_s=lambda: now_s)
     beat(store, epoch=1, messages=1_000)
-    looker.look()
+    looker.look(store)
     matcher_records.take_epoch(store, "test", 60, 1)
     matcher_words.begins(store, 2)
     matcher_records.record_batch(store, 2, 0, {}, batch=Counts(), totals=Counts(messages=5), duration_ms=5)
     now_s = 1.0
-    assert looker.look().rates.messages_per_s is None
+    assert looker.look(store).rates.messages_per_s is None
     matcher_records.record_batch(store, 2, 1, {}, batch=Counts(), totals=Counts(messages=25), duration_ms=5)
     now_s = 2.0
-    assert looker.look().rates.messages_per_s == 20.0
+    assert looker.look(store).rates.messages_per_s == 20.0
 
 
 @services
 def test_orders_that_become_matched_are_a_rate(store: Store) -> None:
     now_s = 0.0
-    looker = Looker(store, clock_s=lambda: now_s)
+    looker = Looker(clock_s=lambda: now_s)
     beat(store, epoch=1, messages=0)
-    looker.look()
+    looker.look(store)
     merge(store, [change(placed(f"o-{at}"), paid(f"o-{at}")) for at in range(30)], DEADLINE_MS, RULES)
     now_s = 10.0
-    assert looker.look().rates.matched_per_s == 3.0
+    assert looker.look(store).rates.matched_per_s == 3.0
 
 
 @services
 def test_waits_are_those_of_the_last_seconds(store: Store) -> None:
     now_s = 0.0
-    looker = Looker(store, clock_s=lambda: now_s)
+    looker = Looker(clock_s=lambda: now_s)
     old, new = [0] * (len(WAIT_BOUNDS_MS) + 1), [0] * (len(WAIT_BOUNDS_MS) + 1)
     old[-1] = new[-1] = 1_000  # from a backlog of long ago
     new[3] = 100
     beat(store, epoch=1, messages=1_000, waits=old)
-    looker.look()
+    looker.look(store)
     now_s = 1.0
     beat(store, epoch=1, messages=1_100, waits=new)
-    rates = looker.look().rates
+    rates = looker.look(store).rates
     assert (rates.wait_p50_ms, rates.wait_p99_ms) == (750.0, 995.0)
 
 
@@ -89,9 +89,9 @@ def test_money_breaks_and_dead_letters_are_told(store: Store) -> None:
     merge(store, [change(placed("m"), paid("m")), change(placed("u", amount_minor=250))], DEADLINE_MS + 1, RULES)
     merge(store, [change(placed("yen", amount_minor=7, currency="JPY"))], DEADLINE_MS + 1, RULES)
     dead_letters.write(store, [DeadLetter("orders", 0, 1, "not_json", None, b"", None)])
-    looker = Looker(store)
+    looker = Looker()
     looker.count(store)
-    numbers = looker.look()
+    numbers = looker.look(store)
     assert numbers.matched_minor() == {"EUR": 100}
     assert numbers.at_risk_minor() == {"EUR": 250, "JPY": 7}
     assert {each.order_id for each in numbers.newest_breaks} == {"u", "yen"}
@@ -107,7 +107,7 @@ def test_counting_is_done_only_as_often_as_that_is_cheap(store: Store) -> None:
         now_s += 1.0  # so that counting seems to take a second
         return now_s
 
-    looker = Looker(store, clock_s)
+    looker = Looker(clock_s)
     assert looker.is_due()
     looker.count(store)
     assert 95 <= next(number for number in range(200) if looker.is_due()) <= 105

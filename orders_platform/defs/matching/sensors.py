@@ -109,6 +109,7 @@ def _look(
     sight = rounds.make_round(settings, connections, me, cursor.memory, cursor.clock, policy_of(settings))
     cursor = msgspec.structs.replace(cursor, memory=sight.memory)
     _tell_status(context, settings.home, lambda: rounds.write_report(settings.home, sight))
+    rounds.note_look(settings, connections, sight)
     if sight.committed and (running := sight.facts.running) is not None and running.epoch != cursor.proved:
         cursor = msgspec.structs.replace(cursor, proved=running.epoch)
         records.forget_start_offsets(connections.get()[0])
