@@ -140,7 +140,7 @@ class Live:
 
     def _told(self) -> bytes:
         return msgspec.json.encode(
-            as_keys(self._watching.state, self._watching.stale_s(), dagster_home.url(self._settings.home))
+            as_keys(self._watching.state, self._watching.stale_s(), dagster_home.SERVER.url(self._settings.home))
         )
 
 
