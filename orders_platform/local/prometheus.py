@@ -25,8 +25,7 @@ from orders_platform.surroundings import ROOT
 SERVER = Server("prometheus", "Prometheus", "/-/ready", stop_timeout_s=20.0)
 JOB = "orders"
 """The rules know the platform by this job."""
-RULES = ROOT / "deploy" / "prometheus"
-_RULE_FILES = ("recording.yml", "alerts.yml")
+_RULES = ROOT / "deploy" / "prometheus"
 _CONFIGURATION = "prometheus.yml"
 SCRAPE_S = 5
 EVALUATE_S = 15
@@ -76,6 +75,11 @@ def find() -> Path | None:
     return None if found is None or version(Path(found)) is None else Path(found)
 
 
+def rule_files() -> list[Path]:
+    """Return the files of rules; none where this is no repository."""
+    return [file for file in (_RULES / "recording.yml", _RULES / "alerts.yml") if file.exists()]
+
+
 def version(program: Path) -> str | None:
     """Return the version of a `prometheus` command, or None if it does not work, or is something else."""
     try:
@@ -105,7 +109,7 @@ def _runs(process: Process, command: list[str]) -> bool:
 
 def _files(home: Path) -> dict[str, bytes]:
     """Return what its folder must hold, by name: the configuration, and the rules where this is the repository."""
-    rules = {name: (RULES / name).read_bytes() for name in _RULE_FILES if (RULES / name).exists()}
+    rules = {file.name: file.read_bytes() for file in rule_files()}
     port = homes.Ports(home).recorded().get(live.SERVER.name)
     if port is None:
         raise StackError("The live page was never started, so there is nothing to scrape.", "Run `orders up`.")

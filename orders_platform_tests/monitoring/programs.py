@@ -40,10 +40,17 @@ def folder() -> Path:
     return whole
 
 
-def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run one of them to its end; output and errors are in `stdout`."""
-    command = [folder() / program, *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60)
+def run(program: str, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one of them to its end on what is given to it; output and errors are in `stdout`."""
+    return subprocess.run(
+        [folder() / program, *arguments],
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def _fetch(whole: Path) -> None:
