@@ -63,6 +63,11 @@ def test_every_alert_is_tried_and_says_what_to_do(alert: dict[str, Any]) -> None
         assert (ROOT / page).exists(), page
 
 
+def test_the_page_tells_every_alert() -> None:
+    rows = re.findall(r"^\| `(Orders\w+)` \| (\w+) \|", (ROOT / "docs" / "monitoring.md").read_text(), re.MULTILINE)
+    assert rows == [(each["alert"], each["labels"]["severity"]) for each in alerts()]
+
+
 def test_what_is_recorded_is_used() -> None:
     used = " ".join(each["expr"] for each in (*alerts(), *recordings()))
     assert [each["record"] for each in recordings() if each["record"] not in used] == []
