@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ class World:
 def standing(stack: RunningStack, home: Path) -> Iterator[World]:
     """Give a world; everything of it ends with it."""
     name = f"test_{secrets.token_hex(6)}"
-    topics = [f"{name}-{role}" for role in ("orders", "payments", "adjustments")]
+    topics = tuple(f"{name}-{role}" for role in ("orders", "payments", "adjustments"))
     ensure_topics(stack.bootstrap_servers, {}, topics, 1)
     environ = {
         "ORDERS_HOME": str(home),
