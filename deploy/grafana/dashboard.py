@@ -213,7 +213,7 @@ def breaks() -> Iterator[timeseries.Panel | bargauge.Panel]:
     letters, read = (
         f"rate(orders_matcher_{name}_total{{{ONE}}}[$__rate_interval])" for name in ("dead_letters", "messages")
     )
-    share = (f"{letters} / ({read} > 0)", "rejected")
+    share = (f"{letters} / {read}", "rejected")
     yield lines("Rejected", "Share of the messages that are rejected; a check warns above 5 %.", "percentunit", [share])
 
 
