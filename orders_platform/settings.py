@@ -185,6 +185,7 @@ class LocalSettings(_Group):
     mongo_port: int | None = Field(default=None, ge=1, le=65535)
     dagster_port: int | None = Field(default=None, ge=1, le=65535)
     live_port: int | None = Field(default=None, ge=1, le=65535)
+    prometheus_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class Settings(_Group):

@@ -95,7 +95,7 @@ def _say_where(settings: "Settings", day: "date") -> None:
     from orders_platform.defs.reports import files
     from orders_platform.supervision import dagster_home
 
-    if address := dagster_home.url(settings.home):
+    if address := dagster_home.SERVER.url(settings.home):
         output.say(f"Dagster: {address}; the statement: {address}{files.address(day.isoformat())}")
     output.say(
         "It goes on running: see `orders status`, `orders watch`, `orders trace ORDER_ID`; `orders down` ends it."

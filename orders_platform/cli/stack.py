@@ -4,12 +4,16 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from orders_platform.cli import output
 from orders_platform.cli.context import pass_settings
 from orders_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from orders_platform.local.servers import Server
 
 _ALL = ("kafka", "mongo", "matcher", "live")
 _COLOURS = {"running": "green", "ok": "green", "starting": "yellow", "warning": "yellow", "stopped": "dim"}
@@ -37,15 +41,15 @@ class Parts(click.ParamType[frozenset[str]]):
 def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
     """Start Kafka, MongoDB, Dagster, the matcher and the live page, and wait until they work.
 
-    Dagster's sensor starts the matcher and keeps it at work. What the settings name elsewhere is used, not started.
-    What runs already stays as it is.
+    Dagster's sensor starts the matcher and keeps it at work. Where this machine has Prometheus, it keeps the
+    page's numbers. What the settings name elsewhere is used, not started. What runs already stays as it is.
     """
-    from orders_platform.local import live, stack
+    from orders_platform.local import stack
     from orders_platform.supervision import dagster_home
     from orders_platform.supervision.control import Control, stop_supervisor
     from orders_platform.supervision.status import gather
 
-    address = None
+    addresses: dict[str, str] = {}
     with _steps() as report, ThreadPoolExecutor(1) as pool:
         with_dagster = "matcher" in only and not no_dagster
         made = pool.submit(_make_instance, settings) if with_dagster else None
@@ -58,36 +62,33 @@ def up(settings: Settings, only: frozenset[str], no_dagster: bool) -> None:
             stop_supervisor(settings)
             dagster_home.start_daemon(settings)
             dagster_home.start_webserver(settings)
-        if "live" in only:
-            live.start(settings)
+        pages = _start_pages(settings) if "live" in only else []
         if "matcher" in only:
             report("Starting the matcher", 0, 1)
             Control(settings, output.say).start()
             report("Starting the matcher", 1, 1)
         if made is not None:
-            address = dagster_home.await_webserver(settings)
+            addresses["Dagster"] = dagster_home.SERVER.wait(settings.home)
             report("Starting Dagster", 1, 1)
-        page = live.await_page(settings) if "live" in only else None
+        addresses |= {page.name.capitalize(): page.wait(settings.home) for page in pages}
     rows = [
         (part.name, _coloured(part.state), str(part.pid or ""), part.address or "", part.detail)
         for part in gather(settings).components
     ]
     output.show(output.table("", "state", "pid", "address", "detail", rows=rows))
-    if address is not None:
-        output.say(f"Dagster: {address}")
-    if page is not None:
-        output.say(f"Live: {page}")
+    for name, address in addresses.items():
+        output.say(f"{name}: {address}")
 
 
 @click.command()
 @click.option("--purge", is_flag=True, help="Delete this home's data too.")
 @pass_settings
 def down(settings: Settings, purge: bool) -> None:
-    """Stop the live page, Dagster, the matcher after its batch, then Kafka and MongoDB."""
-    from orders_platform.local import live, stack
+    """Stop Prometheus and the live page, Dagster, the matcher after its batch, then Kafka and MongoDB."""
+    from orders_platform.local import live, prometheus, stack
 
     with output.activity("Stopping ...") as say:
-        stopped = [live.NAME] if live.stop(settings.home) else []
+        stopped = [each.name for each in (prometheus.SERVER, live.SERVER) if each.stop(settings.home)]
         stopped += _stop_matcher(settings)
         say("Stopping Kafka and MongoDB ...")
         stopped += stack.down(settings, purge=purge)
@@ -127,6 +128,13 @@ def _make_instance(settings: Settings) -> None:
     from orders_platform.supervision import dagster_home
 
     instance.make(dagster_home.prepare(settings.home))
+
+
+def _start_pages(settings: Settings) -> "list[Server]":
+    from orders_platform.local import live, prometheus
+
+    live.start(settings)
+    return [live.SERVER, prometheus.SERVER] if prometheus.start(settings) else [live.SERVER]
 
 
 def _stop_matcher(settings: Settings) -> list[str]:

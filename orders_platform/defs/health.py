@@ -53,7 +53,7 @@ def _examined(settings: Settings, folder: Path) -> Iterator[Finding]:
         else:
             fix = f"With Dagster stopped (`orders down`): `DAGSTER_HOME={folder} dagster instance migrate`."
             yield Finding(NAME, "problem", f"tables of another version than {__version__}", fix)
-        if dagster_home.is_wanted(settings.home):
+        if dagster_home.SERVER.is_wanted(settings.home):
             yield _daemon(settings, instance)
             yield _sensor(instance)
 

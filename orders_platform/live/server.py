@@ -111,7 +111,7 @@ class Live:
 
     def _told(self) -> bytes:
         settings = self._settings
-        links = {"dagster": dagster_home.url(settings.home), "charts": settings.live.charts_url}
+        links = {"dagster": dagster_home.SERVER.url(settings.home), "charts": settings.live.charts_url}
         return msgspec.json.encode(links | as_keys(self._watching.state, self._watching.stale_s()))
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from orders_platform.alerts import webhook
 from orders_platform.errors import OrdersError
-from orders_platform.local import broker, jars, java, mongod, processes
+from orders_platform.local import broker, jars, java, mongod, processes, prometheus
 from orders_platform.local import home as homes
 from orders_platform.settings import Settings
 from orders_platform.store import admin
@@ -55,6 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("mongo", _mongo),
         ("checkpoint", _checkpoint),
         ("alerts", _alerts),
+        ("prometheus", _prometheus),
     )
     findings: list[Finding] = []
     for name, check in checks:
@@ -237,6 +238,14 @@ def _alerts(settings: Settings) -> Iterator[Finding]:
         return
     webhook.check_address(address)
     yield Finding("alerts", "ok", f"a webhook is set, and gets {settings.alerts.format}")
+
+
+def _prometheus(settings: Settings) -> Iterator[Finding]:
+    program = prometheus.find()
+    if program is None:
+        yield Finding("prometheus", "ok", "none is installed, so the live page's numbers are not kept over time")
+    else:
+        yield Finding("prometheus", "ok", f"version {prometheus.version(program)}, {program}")
 
 
 def _newest(folder: Path) -> Iterator[Path]:

@@ -15,7 +15,10 @@ from orders_platform.streams.topics import ensure_topics
 
 PARTS = ("kafka", "mongo", "matcher")
 """What `up` can start, in the order in which one needs the other."""
-_OURS = ("checkpoint", "dagster", "kafka", "logs", "mongo", "run", "spark", "spark-statements", "statements")
+_OURS = (
+    *("checkpoint", "dagster", "kafka", "logs", "mongo", "prometheus"),
+    *("run", "spark", "spark-statements", "statements"),
+)
 _OURS_PATTERNS = ("checkpoint.damaged-*",)
 
 

@@ -226,7 +226,7 @@ def ensure_supervisor(settings: Settings) -> None:
     """
     if find_supervisor(settings.home) is not None:
         return
-    if dagster_home.is_wanted(settings.home):
+    if dagster_home.SERVER.is_wanted(settings.home):
         dagster_home.start_daemon(settings)
         return
     own = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}

@@ -7,24 +7,21 @@ detached processes on the loopback interface: Dagster asks nobody for a password
 import os
 import shutil
 import sys
-import time
-import urllib.error
-import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
-from orders_platform.errors import MissingDependency, StackError
+from orders_platform.errors import MissingDependency
 from orders_platform.local import home as homes
 from orders_platform.local import processes
 from orders_platform.local.programs import has_settings_of, own_environment
+from orders_platform.local.servers import Server
 from orders_platform.settings import Settings
 from orders_platform.supervision.backends.class_archive import stop_making
 from orders_platform.supervision.rounds import forget_report
 from orders_platform.supervision.supervisor_lock import DAEMON, take
 from orders_platform.surroundings import ROOT
 
-WEBSERVER = "dagster"
-READY_TIMEOUT_S = 300.0
+SERVER = Server("dagster", "Dagster's webserver", "/server_info", ready_timeout_s=300.0)
 _DAEMON_PROGRAM = "from orders_platform.supervision.dagster_home import become_daemon; become_daemon()"
 
 
@@ -47,40 +44,25 @@ def start_daemon(settings: Settings) -> None:
 
 
 def start_webserver(settings: Settings) -> None:
-    """Start the webserver unless it runs with the settings of now. Returns at once; `await_webserver` waits.
+    """Start the webserver unless it runs with the settings of now. Returns at once.
 
     Raises:
         MissingDependency: Dagster is not installed.
         StackError: the port is taken, or it can't be started.
     """
-    home = settings.home
-    running = processes.find(home, WEBSERVER)
-    environment = _environment(settings)
-    if running is not None:
-        if has_settings_of(running.pid, environment):
-            return
-        processes.stop(home, WEBSERVER)
-    prepare(home)
-    port = homes.Ports(home).take(WEBSERVER, settings.local.dagster_port)
-    command = [sys.executable, "-m", "orders_platform.defs.webserver", str(_workspace(home)), str(port)]
-    processes.start(home, WEBSERVER, command, environment)
+    home, environment = settings.home, _environment(settings)
 
+    def command(port: int) -> list[str]:
+        prepare(home)
+        return [sys.executable, "-m", "orders_platform.defs.webserver", str(_workspace(home)), str(port)]
 
-def await_webserver(settings: Settings) -> str:
-    """Return the webserver's address once it answers.
-
-    Raises:
-        StackError: it ended, or does not answer in time.
-    """
-    address, log = url(settings.home), processes.log_file(settings.home, WEBSERVER)
-    deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        if address is None or processes.find(settings.home, WEBSERVER) is None:
-            raise StackError("Dagster's webserver ended while it started.", f"Read {log}.")
-        if answers(address):
-            return address
-        time.sleep(0.25)
-    raise StackError(f"Dagster's webserver does not answer after {READY_TIMEOUT_S:.0f} s.", f"Read {log}.")
+    SERVER.start(
+        home,
+        settings.local.dagster_port,
+        command,
+        environment,
+        lambda running: has_settings_of(running.pid, environment),
+    )
 
 
 def stop(settings: Settings) -> list[str]:
@@ -92,7 +74,8 @@ def stop(settings: Settings) -> list[str]:
     home = settings.home
     if not home.exists():
         return []
-    stopped = [name for name in (DAEMON, WEBSERVER) if processes.stop(home, name, timeout_s=10.0)]
+    stopped = [DAEMON] if processes.stop(home, DAEMON, timeout_s=10.0) else []
+    stopped += [SERVER.name] if SERVER.stop(home) else []
     stop_making(home)
     return stopped
 
@@ -100,28 +83,6 @@ def stop(settings: Settings) -> list[str]:
 def is_installed() -> bool:
     """Say whether Dagster is there at all."""
     return find_spec("dagster_webserver") is not None
-
-
-def is_wanted(home: Path) -> bool:
-    """Say whether the webserver was started and not stopped since, whether it lives or died."""
-    return processes.is_recorded(home, WEBSERVER)
-
-
-def url(home: Path) -> str | None:
-    """Return the webserver's address, or None if it does not run."""
-    port = homes.Ports(home).recorded().get(WEBSERVER)
-    if port is None or processes.find(home, WEBSERVER) is None:
-        return None
-    return f"http://127.0.0.1:{port}"
-
-
-def answers(address: str, timeout_s: float = 2.0) -> bool:
-    """Say whether the webserver at this address answers."""
-    try:
-        with urllib.request.urlopen(f"{address}/server_info", timeout=timeout_s) as answer:  # noqa: S310
-            return answer.status == 200
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 def become_daemon() -> None:

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orders_platform.errors import OrdersError
-from orders_platform.local import broker, live, mongod, processes
+from orders_platform.local import broker, live, mongod, processes, prometheus
+from orders_platform.local.servers import Server
 from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
@@ -22,6 +23,7 @@ from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
 from orders_platform.times import format_ms
 
 TIMEOUT_S = 3.0
+_SERVERS = (dagster_home.SERVER, live.SERVER, prometheus.SERVER)
 SENSOR_SILENT_MAX_S = 60
 """Six ticks of the sensor."""
 
@@ -82,13 +84,9 @@ def gather(settings: Settings) -> Status:
     working = Component("matcher", state, matcher.pid, None, detail)
     supervising = _supervisor(supervisor, report) if supervisor is not None or elsewhere is None else elsewhere
     parts = (kafka, mongo, supervising, working)
-    servers_of_pages = [
-        make(settings)
-        for wanted, make in ((dagster_home.is_wanted, _webserver), (live.is_wanted, _live))
-        if wanted(settings.home)
-    ]
-    urls = {each.name: each.address for each in servers_of_pages if each.address is not None}
-    return Status((*parts[:2], *servers_of_pages, *parts[2:]), matcher, urls)
+    pages = [_server(settings, each) for each in _SERVERS if each.is_wanted(settings.home)]
+    urls = {each.name: each.address for each in pages if each.address is not None}
+    return Status((*parts[:2], *pages, *parts[2:]), matcher, urls)
 
 
 def _supervisor(supervisor: processes.Process | None, report: Report | None) -> Component:
@@ -121,20 +119,12 @@ def _supervisor_elsewhere(settings: Settings, store: Store | None) -> Component 
     return Component(SUPERVISOR, "running", None, last.holder.partition(":")[0], f"It looked {silent_s} s ago.")
 
 
-def _webserver(settings: Settings) -> Component:
-    found, address = processes.find(settings.home, dagster_home.WEBSERVER), dagster_home.url(settings.home)
+def _server(settings: Settings, server: Server) -> Component:
+    found, address = processes.find(settings.home, server.name), server.url(settings.home)
     if found is None or address is None:
-        return Component(dagster_home.WEBSERVER, "failed", None, None, "Start it with `orders up`.")
-    state = "running" if dagster_home.answers(address, TIMEOUT_S) else "starting"
-    return Component(dagster_home.WEBSERVER, state, found.pid, address, "")
-
-
-def _live(settings: Settings) -> Component:
-    found, address = processes.find(settings.home, live.NAME), live.url(settings.home)
-    if found is None or address is None:
-        return Component(live.NAME, "failed", None, None, "Start it with `orders up`.")
-    state = "running" if live.answers(address, TIMEOUT_S) else "starting"
-    return Component(live.NAME, state, found.pid, address, "")
+        return Component(server.name, "failed", None, None, "Start it with `orders up`.")
+    state = "running" if server.answers(address, TIMEOUT_S) else "starting"
+    return Component(server.name, state, found.pid, address, "")
 
 
 def _kafka(settings: Settings) -> tuple[Component, str | None]:

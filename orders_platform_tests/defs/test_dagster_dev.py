@@ -13,7 +13,7 @@ import psutil
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from orders_platform.supervision.dagster_home import answers
+from orders_platform.supervision.dagster_home import SERVER
 from orders_platform_tests.e2e.platform import ROOT, Platform
 from orders_platform_tests.e2e.recovery import durable_after, place
 
@@ -63,7 +63,7 @@ def test_its_sensor_starts_the_matcher_which_outlives_it(
         except AssertionError as error:
             raise AssertionError((tmp_path / "dev.log").read_text()[-6000:]) from error
         deadline_s = time.monotonic() + WITHIN_S
-        while not answers(f"http://127.0.0.1:{free_port}"):
+        while not SERVER.answers(f"http://127.0.0.1:{free_port}"):
             assert time.monotonic() < deadline_s
             time.sleep(0.5)
         with DagsterInstance.from_config(str(folder)) as instance:

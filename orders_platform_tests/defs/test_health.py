@@ -44,7 +44,7 @@ ORIGIN = RemoteInstigatorOrigin(
 def settings(tmp_path: Path) -> Iterator[Settings]:
     made = Settings.load({"home": str(tmp_path / "home")}, {}, tmp_path)
     yield made
-    for name in (dagster_home.WEBSERVER, DAEMON):
+    for name in (dagster_home.SERVER.name, DAEMON):
         processes.stop(made.home, name, timeout_s=0)
 
 
@@ -112,7 +112,7 @@ def test_tables_of_another_version_and_files_that_are_none_are_problems(settings
 def test_a_daemon_that_is_gone_or_silent_is_a_problem(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_work(settings, dagster_home.WEBSERVER)
+    at_work(settings, dagster_home.SERVER.name)
     assert state(settings, "nobody restarts the matcher") == "problem"
     at_work(settings, DAEMON)
     assert state(settings, "the daemon works") == "ok", "it has just begun"
@@ -126,7 +126,7 @@ def test_a_daemon_that_is_gone_or_silent_is_a_problem(
 
 
 def test_a_sensor_that_is_off_late_or_failing_is_told(settings: Settings, folder: Path) -> None:
-    at_work(settings, dagster_home.WEBSERVER)
+    at_work(settings, dagster_home.SERVER.name)
     at_work(settings, DAEMON)
     assert state(settings, "has not looked yet") == "warning"
     tick(folder, time.time() - 300)

@@ -40,7 +40,8 @@ def test_a_healthy_platform_has_no_finding_that_needs_a_fix(tmp_path: Path, besi
     jars.spark_connector_jars()
     findings = doctor.examine(settings_of(tmp_path, **beside))
     assert {finding.check for finding in findings} == {
-        "python", "locks", "java", "jars", "disk", "ports", "kafka", "mongo", "clock", "checkpoint", "alerts"
+        "python", "locks", "java", "jars", "disk", "ports", "kafka", "mongo", "clock", "checkpoint", "alerts",
+        "prometheus",
     }  # fmt: skip
     assert [finding for finding in findings if finding.state != "ok" or finding.fix] == []
 
