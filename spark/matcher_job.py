@@ -26,7 +26,7 @@ from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, connect
-from orders_platform.streams.offsets import complete, end_offsets
+from orders_platform.streams.offsets import behind, complete, end_offsets
 from orders_platform.version import code_version
 from spark.bucket_state import match_buckets, mongo_target
 from spark.checkpoint import LAYOUT_VERSION, Checkpoint, bucket_ids
@@ -203,12 +203,7 @@ class Driver:
         except ServiceUnavailable:
             return None
         with self.recording:
-            done = self.offsets
-        return sum(
-            max(0, end - done.get(topic, {}).get(str(partition), 0))
-            for topic, partitions in ends.items()
-            for partition, end in partitions.items()
-        )
+            return behind(ends, self.offsets, from_earliest=True)
 
     def _drain(self, query: StreamingQuery) -> None:
         """Stop between batches where possible; a batch that takes too long is cut off, and done again later."""

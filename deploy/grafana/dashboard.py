@@ -175,7 +175,7 @@ def fast() -> Iterator[timeseries.Panel | heatmap.Panel]:
     )
     waiting = (f"orders_matcher_messages_behind{{{ONE}}}", "waiting")
     yield lines("Backlog", "Messages in Kafka that are not matched.", "locale", [waiting])
-    batch = (f"orders_matcher_last_batch_seconds{{{ONE}}}", "last batch")
+    batch = (f"orders_matcher_last_batch_duration_seconds{{{ONE}}}", "last batch")
     yield lines("Batch", "Length of the last batch.", "s", [batch])
     became = (f"sum by (change) (rate(orders_matcher_documents_total{{{ONE}}}[$__rate_interval]))", "{{change}}")
     text = "Documents a second by what became of them; unchanged are those whose messages told nothing new."
@@ -183,13 +183,14 @@ def fast() -> Iterator[timeseries.Panel | heatmap.Panel]:
 
 
 def money() -> Iterator[stat.Panel | timeseries.Panel]:
-    """Yield what orders come to, and how much of it adds up."""
-    for title, text, which in (
-        ("Orders come to", "What is due in all stored orders.", ""),
-        ("Matched", "What is due in orders that are paid as they should be.", ', status="matched"'),
+    """Yield what orders come to, how much of it adds up, and how much is at risk."""
+    for title, text, metric, which, colour in (
+        ("Orders come to", "What is due in all stored orders.", "orders_due_minor", "", BLUE),
+        ("Matched", "Due in orders that are paid as they should be.", "orders_due_minor", ', status="matched"', GREEN),
+        ("At risk", "In orders that break, each counted once.", "orders_money_at_risk_minor", "", ORANGE),
     ):
-        amount = f"sum by (currency) (orders_due_minor{{{MONEY}{which}}}) / {MAJOR}"
-        yield number(title, text, "locale", (amount, "{{currency}}"), first=BLUE, width=12)
+        amount = f"sum by (currency) ({metric}{{{MONEY}{which}}}) / {MAJOR}"
+        yield number(title, text, "locale", (amount, "{{currency}}"), first=colour, width=8)
     outcome = (f"sum by (outcome) (orders_stored{{{MONEY}}})", "{{outcome}}")
     yield lines(
         "Orders", "Stored orders: those that add up, that break, that wait.", "locale", [outcome], 12, stacked=True

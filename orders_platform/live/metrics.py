@@ -4,13 +4,15 @@ Counters are those of the driver that runs: they begin at zero with each life, w
 Amounts stay in minor units, as everywhere: a currency's own decimals are for whoever draws.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-from orders_platform.live.numbers import Numbers
+from orders_platform.live.numbers import Counted, Numbers
 from orders_platform.matcher.bucket import WAIT_BOUNDS_MS
 from orders_platform.reports.money import digits_of
 from orders_platform.store.matcher_records import Heartbeat
@@ -18,14 +20,17 @@ from orders_platform.store.matcher_records import Heartbeat
 SILENT_AFTER_MS = 10_000
 """A matcher that gave no sign of life for so long is not up."""
 DOCUMENTS = ("inserted", "updated", "unchanged")
-NO_CURRENCY = "none"
+NO_CURRENCY, OTHER = "none", "other"
+CURRENCIES_MAX = 50
+"""So many currencies have a label of their own."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the exporter knows: the numbers (None: nothing is known now), and the end of the last business day that has
-    a final statement (seconds since 1970)."""
+    """What the exporter knows: the numbers (None: nothing is known now), how many messages wait in Kafka, and the end
+    of the last business day that has a final statement (seconds since 1970)."""
 
     numbers: Numbers | None = None
+    behind: int | None = None
     last_statement_s: float | None = None
 
 
@@ -51,8 +56,11 @@ class NumbersCollector(Collector):
                 "End of the last business day that has a final statement.",
                 seen.last_statement_s,
             )
+        if seen.behind is not None:
+            yield _gauge("orders_matcher_messages_behind", "Messages in Kafka that are not matched.", seen.behind)
         if numbers is None:
             return
+        yield _gauge("orders_matcher_wanted", "Whether a person wants the matcher to run.", int(numbers.wanted))
         if numbers.last_look is not None:
             yield _gauge(
                 "orders_supervisor_last_look_timestamp_seconds",
@@ -61,8 +69,9 @@ class NumbersCollector(Collector):
             )
         if numbers.heartbeat is not None:
             yield from _of_matcher(numbers, numbers.heartbeat)
+        yield from _of_orders(numbers)
         if numbers.counted.at_ms:
-            yield from _of_orders(numbers)
+            yield from _of_counted(numbers.counted)
 
 
 def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
@@ -71,9 +80,6 @@ def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
     yield _gauge("orders_matcher_up", "Whether the matcher's stream runs and gave a sign of life lately.", int(up))
     yield _gauge("orders_matcher_heartbeat_age_seconds", "Since the matcher's last sign of life.", silent_ms / 1000)
     yield _gauge("orders_matcher_epoch", "The matcher's life, counted from the first.", beat.epoch)
-    yield _gauge("orders_matcher_restarts", "Starts of the last 24 hours after the first.", numbers.counted.restarts)
-    if beat.events_behind is not None:
-        yield _gauge("orders_matcher_messages_behind", "Messages in Kafka that are not matched.", beat.events_behind)
     if beat.committed_at_ms is not None:
         at_s = beat.committed_at_ms / 1000
         yield _gauge("orders_matcher_last_commit_timestamp_seconds", "When a batch was last committed.", at_s)
@@ -84,7 +90,9 @@ def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
             beat.deadline_swept_to_ms / 1000,
         )
     if "duration_ms" in beat.last:
-        yield _gauge("orders_matcher_last_batch_seconds", "Length of the last batch.", beat.last["duration_ms"] / 1000)
+        yield _gauge(
+            "orders_matcher_last_batch_duration_seconds", "Length of the last batch.", beat.last["duration_ms"] / 1000
+        )
     its = beat.counts
     for name, told in (
         ("messages", "Messages that were read."),
@@ -105,7 +113,7 @@ def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
 
 def _histogram(waits: list[int], waited_ms: int) -> Metric:
     total, buckets = 0, []
-    for count, bound in zip(waits, [*(f"{ms / 1000:g}" for ms in WAIT_BOUNDS_MS), "+Inf"], strict=True):
+    for count, bound in zip(waits, [*(floatToGoString(ms / 1000) for ms in WAIT_BOUNDS_MS), "+Inf"], strict=True):
         total += count
         buckets.append((bound, total))
     told = "From the broker's receipt of a message to its document's durable write."
@@ -115,30 +123,57 @@ def _histogram(waits: list[int], waited_ms: int) -> Metric:
 
 
 def _of_orders(numbers: Numbers) -> Iterator[Metric]:
-    orders = GaugeMetricFamily("orders_stored", "Stored orders.", labels=["outcome", "status", "currency"])
-    due = GaugeMetricFamily("orders_due_minor", "What they come to, minor units.", labels=["status", "currency"])
-    due_minor: dict[tuple[str, str], int] = {}
+    label = _labels(numbers)
+    orders: Counter[tuple[str, ...]] = Counter()
+    due: Counter[tuple[str, ...]] = Counter()
     for row in numbers.orders:
-        currency = row["currency"] or NO_CURRENCY
-        orders.add_metric([row["outcome"], row["status"], currency], row["orders"])
-        key = (row["status"], currency)
-        due_minor[key] = due_minor.get(key, 0) + row["due_minor"]
-    for (status, currency), amount_minor in due_minor.items():
-        due.add_metric([status, currency], amount_minor)
-    breaks = GaugeMetricFamily("orders_breaks", "Breaks as of now.", labels=["kind", "currency"])
-    at_risk = GaugeMetricFamily("orders_at_risk_minor", "At risk in them, minor units.", labels=["kind", "currency"])
+        currency = label(row["currency"])
+        orders[row["outcome"], row["status"], currency] += row["orders"]
+        due[row["status"], currency] += row["due_minor"]
+    breaks: Counter[tuple[str, ...]] = Counter()
+    at_risk: Counter[tuple[str, ...]] = Counter()
     for row in numbers.at_risk:
-        labels = [row["kind"], row["currency"] or NO_CURRENCY]
-        breaks.add_metric(labels, row["breaks"])
-        at_risk.add_metric(labels, row["at_risk_minor"])
-    letters = GaugeMetricFamily("orders_dead_letters", "Stored dead letters.", labels=["reason"])
-    for reason, count in sorted(numbers.counted.dead_letters.items()):
-        letters.add_metric([reason], count)
+        key = (row["kind"], label(row["currency"]))
+        breaks[key] += row["breaks"]
+        at_risk[key] += row["at_risk_minor"]
+    once = Counter({(label(currency or None),): amount for currency, amount in numbers.at_risk_minor().items()})
+    units = {(currency,): 10 ** digits_of(currency) for _, currency in due if currency not in (NO_CURRENCY, OTHER)}
+    yield _family("orders_stored", "Stored orders.", ("outcome", "status", "currency"), orders)
+    yield _family("orders_due_minor", "Due for stored orders, minor units.", ("status", "currency"), _money(due))
+    yield _family("orders_breaks", "Breaks as of now.", ("kind", "currency"), breaks)
+    yield _family("orders_at_risk_minor", "At risk in breaks, minor units.", ("kind", "currency"), _money(at_risk))
+    told = "At risk in orders, in each what its largest break puts at risk, minor units."
+    yield _family("orders_money_at_risk_minor", told, ("currency",), _money(once))
     told = "Minor units in one unit of the currency: amounts divided by it are as people write them."
-    units = GaugeMetricFamily("orders_currency_minor_per_major", told, labels=["currency"])
-    for currency in sorted({currency for _, currency in due_minor} - {NO_CURRENCY}):
-        units.add_metric([currency], 10 ** digits_of(currency))
-    yield from (orders, due, breaks, at_risk, letters, units)
+    yield _family("orders_currency_minor_per_major", told, ("currency",), units)
+
+
+def _labels(numbers: Numbers) -> Callable[[str | None], str]:
+    """Return what gives a currency its label. Producers may send any three letters: the rarest share one."""
+    orders: Counter[str | None] = Counter()
+    for row in numbers.orders:
+        orders[row["currency"]] += row["orders"]
+    known = {currency for currency, _ in orders.most_common(CURRENCIES_MAX)}
+    return lambda currency: NO_CURRENCY if currency is None else currency if currency in known else OTHER
+
+
+def _money(amounts: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """Return amounts without those of several currencies together, which say nothing."""
+    return {key: amount_minor for key, amount_minor in amounts.items() if key[-1] != OTHER}
+
+
+def _family(name: str, told: str, labels: Sequence[str], values: Mapping[tuple[str, ...], int]) -> Metric:
+    family = GaugeMetricFamily(name, told, labels=labels)
+    for key, value in sorted(values.items()):
+        family.add_metric(key, value)
+    return family
+
+
+def _of_counted(counted: Counted) -> Iterator[Metric]:
+    yield _gauge("orders_counted_timestamp_seconds", "When dead letters and starts were counted.", counted.at_ms / 1000)
+    yield _gauge("orders_matcher_restarts", "Starts of the last 24 hours after the first.", counted.restarts)
+    letters = {(reason,): count for reason, count in counted.dead_letters.items()}
+    yield _family("orders_dead_letters", "Stored dead letters.", ("reason",), letters)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

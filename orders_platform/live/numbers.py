@@ -25,7 +25,7 @@ SHARE = 100
 """Counting may take no more than a hundredth of the time."""
 MINUTES = 60
 _MINUTE_MS, _DAY_MS = 60_000, 86_400_000
-_MATCHED = "matched"
+_MATCHED, _BREAK = "matched", "break"
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -62,12 +62,17 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Numbers(msgspec.Struct, frozen=True):
-    """Everything as of one look. `silent_ms` is how long ago the matcher gave its last sign of life, `last_look` tells
-    of the supervisor; `orders` and `at_risk` are the rows of the views v_status_totals and v_value_at_risk."""
+    """Everything as of one look.
+
+    `silent_ms` is how long ago the matcher gave its last sign of life, `wanted` whether a person wants it to run,
+    `last_look` tells of the supervisor; `orders` and `at_risk` are the rows of the views v_status_totals and
+    v_value_at_risk.
+    """
 
     at_ms: int
     heartbeat: Heartbeat | None
     silent_ms: int | None
+    wanted: bool
     last_look: LastLook | None
     rates: Rates
     orders: list[dict[str, Any]]
@@ -75,13 +80,17 @@ class Numbers(msgspec.Struct, frozen=True):
     newest_breaks: list[Broken]
     counted: Counted
 
+    def offsets(self) -> records.Offsets:
+        """Return where the matcher has committed to, by topic and partition."""
+        return {} if self.heartbeat is None else self.heartbeat.offsets
+
     def matched_minor(self) -> dict[str, int]:
         """Return what matched orders come to, by currency."""
         return _sums((row["currency"], row["due_minor"]) for row in self.orders if row["status"] == _MATCHED)
 
     def at_risk_minor(self) -> dict[str, int]:
-        """Return what is at risk, by currency."""
-        return _sums((row["currency"], row["at_risk_minor"]) for row in self.at_risk)
+        """Return what is at risk in orders, by currency: in each what its largest break puts at risk."""
+        return _sums((row["currency"], row["at_risk_minor"]) for row in self.orders if row["outcome"] == _BREAK)
 
 
 class _Sight(NamedTuple):
@@ -115,6 +124,7 @@ class Looker:
             at_ms=at_ms,
             heartbeat=heartbeat,
             silent_ms=None if heartbeat is None else max(0, at_ms - heartbeat.alive_at_ms),
+            wanted=records.read_desired(store).state != "stopped",
             last_look=records.read_last_look(store),
             rates=Rates() if heartbeat is None else self._rates(heartbeat, orders),
             orders=orders,

@@ -121,7 +121,7 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "stale": stale_s is None or stale_s > STALE_AFTER_S,
         "stale_s": None if stale_s is None else round(stale_s, 1),
-        "trouble": state.trouble,
+        "trouble": " ".join(filter(None, state.troubles.values())),
         "day": state.day,
         "at": None,
         "matcher": None,
@@ -147,7 +147,8 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
             "state": beat.state,
             "epoch": beat.epoch,
             "silent_ms": numbers.silent_ms,
-            "behind": beat.events_behind,
+            "wanted": numbers.wanted,
+            "behind": state.behind,
             "batch_id": beat.batch_id,
             "last_batch_ms": beat.last.get("duration_ms"),
             "last_commit_at": None if beat.committed_at_ms is None else format_ms(beat.committed_at_ms),

@@ -15,7 +15,7 @@ import msgspec
 from orders_platform.errors import OrdersError
 from orders_platform.live.metrics import Seen
 from orders_platform.live.numbers import Looker, Numbers
-from orders_platform.local.stack import mongo_uri
+from orders_platform.local.stack import bootstrap_servers, mongo_uri
 from orders_platform.reports.counting import TooManyError, count
 from orders_platform.reports.days import date_at, day_of
 from orders_platform.reports.making import yesterday_of
@@ -24,10 +24,13 @@ from orders_platform.settings import Settings
 from orders_platform.store import day as day_store
 from orders_platform.store import statements
 from orders_platform.store.client import Store, connect
+from orders_platform.streams.offsets import behind, end_offsets
+from orders_platform.supervision.observe import KAFKA, MONGODB
 from orders_platform.times import format_ms
 
 LOOK_S = 1.0
 COUNT_S = 2.0
+KAFKA_S = 5.0
 DAY_S = 30.0
 DAY_SHARE = 50
 """The day so far is made anew for no more than a fiftieth of the time."""
@@ -39,18 +42,23 @@ _COUNT_TIMEOUT_S = 20.0  # MongoDB may take six times as long to go through a la
 
 
 class State(msgspec.Struct, frozen=True):
-    """What is known now. `trouble` says what does not answer; `day` is the business day so far, as its statement would
-    say it, None where counting it would take too long; `seen_s` is by the clock that goes on steadily."""
+    """What is known now.
+
+    `behind` is how many messages wait in Kafka, None where it does not answer; `day` is the business day so far, as its
+    statement would say it, None where counting it would take too long; `troubles` says by service what does not answer;
+    `seen_s` is by the clock that goes on steadily.
+    """
 
     numbers: Numbers | None = None
     seen_s: float | None = None
-    trouble: str = ""
+    behind: int | None = None
     day: dict[str, object] | None = None
     last_statement_s: float | None = None
+    troubles: dict[str, str] = {}
 
 
 class Watching:
-    """Three loops: the matcher each second, the counts, the day so far."""
+    """Loops in threads of their own: the matcher each second, Kafka, the counts, the day so far."""
 
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing; `start` begins to look."""
@@ -62,16 +70,16 @@ class Watching:
 
     def start(self) -> None:
         """Begin to look."""
-        for loop in (self._look, self._count, self._day):
-            threading.Thread(target=self._kept_up, args=(loop,), daemon=True, name=loop.__name__).start()
+        for loop, service in ((self._look, MONGODB), (self._ask_kafka, KAFKA), (self._count, None), (self._day, None)):
+            threading.Thread(target=self._kept_up, args=(loop, service), daemon=True, name=loop.__name__).start()
 
-    def _kept_up(self, loop: Callable[[], None]) -> None:
-        """Go on with a loop until it is time to stop, whatever stands in its way."""
+    def _kept_up(self, loop: Callable[[], None], service: str | None) -> None:
+        """Go on with a loop until it is time to stop, whatever stands in its way. One loop tells of each service."""
         while not self._ended.is_set():
             try:
                 loop()
             except OrdersError as error:
-                self._set(trouble=error.what)
+                self._trouble(service, error.what)
             except Exception:
                 # A defect; but a page that stands still until somebody starts it again would be worse.
                 traceback.print_exc()
@@ -90,7 +98,7 @@ class Watching:
         """Return what is known in the metrics' terms: numbers that are stale are none."""
         state, stale_s = self.state, self.stale_s()
         fresh = stale_s is not None and stale_s < STALE_AFTER_S
-        return Seen(state.numbers if fresh else None, state.last_statement_s)
+        return Seen(state.numbers if fresh else None, state.behind, state.last_statement_s)
 
     def store(self, timeout_s: float = _TIMEOUT_S) -> Store:
         """Return a store of its own, where the services are now.
@@ -104,11 +112,32 @@ class Watching:
         with self._lock:
             self.state = msgspec.structs.replace(self.state, **what)
 
+    def _trouble(self, service: str | None, text: str = "") -> None:
+        if service is not None:
+            with self._lock:
+                self.state = msgspec.structs.replace(self.state, troubles=self.state.troubles | {service: text})
+
     def _look(self) -> None:
         with closing(self.store()) as store:
             while not self._ended.wait(LOOK_S):
                 numbers = self._looker.look(store)
-                self._set(numbers=numbers, seen_s=time.monotonic(), trouble="")
+                self._set(numbers=numbers, seen_s=time.monotonic())
+                self._trouble(MONGODB)
+
+    def _ask_kafka(self) -> None:
+        """Ask how many messages wait, which a matcher that is down can't say."""
+        kafka, numbers = self._settings.kafka, self.state.numbers
+        waiting = None
+        try:
+            if numbers is not None:
+                servers, offsets = bootstrap_servers(self._settings), numbers.offsets()
+                ends = end_offsets(servers, kafka.client_properties(), kafka.topics, timeout_s=_TIMEOUT_S)
+                from_earliest = self._settings.matcher.starting_offsets == "earliest"
+                waiting = behind(ends, offsets, from_earliest=from_earliest)
+                self._trouble(KAFKA)
+        finally:
+            self._set(behind=waiting)
+        self._ended.wait(KAFKA_S)
 
     def _count(self) -> None:
         with closing(self.store(_COUNT_TIMEOUT_S)) as store:

@@ -19,8 +19,9 @@ from orders_platform.matching.breaks import Counted, at_risk_minor, break_kinds
 from orders_platform.store.client import Store
 from orders_platform.store.failures import translated
 
-ORDERS = ("orders", "due_minor", "captured_minor", "refunded_minor", "charged_back_minor", "net_minor")
-"""What is added up of orders, by status, outcome and currency."""
+ORDERS = ("orders", "due_minor", "captured_minor", "refunded_minor", "charged_back_minor", "net_minor", "at_risk_minor")
+"""What is added up of orders, by status, outcome and currency. At risk in an order is what its largest break puts at
+risk: an order that breaks in two ways has its money once."""
 BREAKS = ("breaks", "at_risk_minor")
 """What is added up of breaks, by kind and currency."""
 NEWEST = 20
@@ -61,10 +62,14 @@ class Deltas:
         row[4] += sign * its.charged_back_minor
         row[5] += sign * its.net_minor
         if its.outcome == _BREAK:
+            largest_minor = 0
             for kind in break_kinds(its):
-                risk = self.breaks[kind, its.currency]
-                risk[0] += sign
-                risk[1] += sign * at_risk_minor(kind, its)
+                risk_minor = at_risk_minor(kind, its)
+                largest_minor = max(largest_minor, risk_minor)
+                of_kind = self.breaks[kind, its.currency]
+                of_kind[0] += sign
+                of_kind[1] += sign * risk_minor
+            row[6] += sign * largest_minor
 
     def statements(self, writer: str, now_ms: int) -> list[RawBSONDocument]:
         """Return the statements of an `update` command that add to the rows of a writer."""

@@ -42,6 +42,18 @@ def end_offsets(
     return _offsets(bootstrap_servers, client, topics, OffsetSpec.latest(), timeout_s)
 
 
+def behind(ends: Mapping[str, Mapping[int, int]], done: Mapping[str, Mapping[str, int]], *, from_earliest: bool) -> int:
+    """Return how many messages lie between what is done and the topics' ends.
+
+    A partition of which nothing was done counts from its first offset, or not at all where one begins at the end.
+    """
+    return sum(
+        max(0, end - done.get(topic, {}).get(str(partition), 0 if from_earliest else end))
+        for topic, partitions in ends.items()
+        for partition, end in partitions.items()
+    )
+
+
 def complete(
     offsets: Mapping[str, Mapping[str, int]], partitions: Mapping[str, Iterable[int]]
 ) -> dict[str, dict[str, int]]:

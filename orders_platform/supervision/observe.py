@@ -14,7 +14,7 @@ from orders_platform.local.stack import Endpoints
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, within
-from orders_platform.streams.offsets import end_offsets
+from orders_platform.streams.offsets import behind, end_offsets
 from orders_platform.supervision.decide import DIED, Desired, Driver, Life, Observed
 
 TIMEOUT_S = 5.0
@@ -164,18 +164,11 @@ def look(
 
 
 def events_behind(facts: Facts, from_earliest: bool) -> int | None:
-    """Count the messages between what is committed and the broker's ends; None when either is unknown.
-
-    A partition that no batch ever read counts from its first offset, unless the matcher begins at the end of topics.
-    """
+    """Count the messages between what is committed and the broker's ends; None when either is unknown."""
     if facts.ends is None or facts.desired is None:
         return None
     offsets = {} if facts.heartbeat is None else facts.heartbeat.offsets
-    return sum(
-        max(0, end - offsets.get(topic, {}).get(str(partition), 0 if from_earliest else end))
-        for topic, partitions in facts.ends.items()
-        for partition, end in partitions.items()
-    )
+    return behind(facts.ends, offsets, from_earliest=from_earliest)
 
 
 def remember(memory: Memory, facts: Facts, behind: int | None, now_ms: int) -> Memory:

@@ -16,6 +16,7 @@ import pytest
 
 from orders_platform.local import processes
 from orders_platform.surroundings import ROOT
+from orders_platform_tests.conftest import RunningStack
 
 READY_S = 60.0
 
@@ -68,13 +69,18 @@ class Server:
 
 
 @pytest.fixture
-def serve(database: tuple[str, str], tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers over the test's database; settings are given as variables."""
+def serve(
+    stack: RunningStack, database: tuple[str, str], topics: tuple[str, str, str], tmp_path: Path
+) -> Iterator[Callable[..., Server]]:
+    """Starts servers over the test's database and topics; settings are given as variables."""
     made: list[Server] = []
 
     def start(**variables: str) -> Server:
         uri, name = database
         own = {"ORDERS_HOME": str(tmp_path / "home"), "ORDERS_MONGO__URI": uri, "ORDERS_MONGO__DATABASE": name}
+        own["ORDERS_KAFKA__BOOTSTRAP_SERVERS"] = stack.bootstrap_servers
+        for role, topic in zip(("ORDERS", "PAYMENTS", "ADJUSTMENTS"), topics, strict=True):
+            own[f"ORDERS_KAFKA__{role}_TOPIC"] = topic
         made.append(Server(processes.environment(own | {"PATH": os.environ["PATH"]} | variables)))
         made[-1].start()
         return made[-1]

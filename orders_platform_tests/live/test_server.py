@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orders_platform.live.metrics import CURRENCIES_MAX, OTHER, NumbersCollector, Seen
+from orders_platform.live.numbers import Counted, Numbers, Rates
 from orders_platform.local import mongod, processes
 from orders_platform.matcher.bucket import WAIT_BOUNDS_MS, Counts
 from orders_platform.reports.days import date_at, day_of
@@ -19,8 +21,10 @@ from orders_platform.store import dead_letters, matcher_records, schema, stateme
 from orders_platform.store.client import Store, connect
 from orders_platform.store.dead_letters import DeadLetter
 from orders_platform.store.merge import merge
+from orders_platform.streams.publish import Publisher
 from orders_platform_tests import matcher_words
 from orders_platform_tests.adversary import DEADLINE_MS
+from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.live.conftest import Server
 from orders_platform_tests.store.deliveries import RULES, change, paid, placed
 
@@ -36,7 +40,7 @@ def works(store: Store, messages: int = 3) -> None:
     waits[3] = messages
     counts = Counts(messages=messages, events=messages - 1, dead_letters=1, inserted=2, waits=waits, waited_ms=2_000)
     matcher_records.record_batch(store, 1, 0, {}, batch=counts, totals=counts, duration_ms=250)
-    matcher_records.write_heartbeat(store, 1, "running", events_behind=7, deadline_swept_to_ms=1_000)
+    matcher_records.write_heartbeat(store, 1, "running", deadline_swept_to_ms=1_000)
     matcher_records.note_look(store, "host:/home")
 
 
@@ -56,11 +60,17 @@ def samples(server: Server) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
     }
 
 
-def test_json_and_metrics_say_what_the_store_holds(store: Store, serve: Serve) -> None:
+def test_json_and_metrics_say_what_the_store_and_kafka_hold(
+    store: Store, serve: Serve, stack: RunningStack, topics: tuple[str, str, str]
+) -> None:
     works(store)
     shop(store)
+    with Publisher(stack.bootstrap_servers, {}) as publisher:
+        for _ in range(7):
+            publisher.send(topics[1], None, b"{}")
     server = serve()
     server.until(lambda: server.numbers()["dead_letters"] == {"not_json": 1})
+    server.until(lambda: server.numbers()["matcher"]["behind"] == 7)
     told = server.numbers()
     assert (told["stale"], told["trouble"], told["dagster"], told["charts"]) == (False, "", None, None)
     assert told["orders"] == views.rows(store, "v_status_totals")
@@ -68,7 +78,7 @@ def test_json_and_metrics_say_what_the_store_holds(store: Store, serve: Serve) -
     assert (told["matched_minor"], told["at_risk_minor"]) == ({"EUR": 100}, {"EUR": 250, "JPY": 7})
     assert told["digits"] == {"EUR": 2, "JPY": 0}
     assert {each["order_id"] for each in told["newest_breaks"]} == {"u", "yen"}
-    assert (told["matcher"]["state"], told["matcher"]["behind"], told["matcher"]["messages"]) == ("running", 7, 3)
+    assert (told["matcher"]["state"], told["matcher"]["wanted"], told["matcher"]["messages"]) == ("running", True, 3)
     assert [row["messages"] for row in told["minutes"]] == [3]
     found = samples(server)
 
@@ -80,13 +90,15 @@ def test_json_and_metrics_say_what_the_store_holds(store: Store, serve: Serve) -
     assert value("orders_matcher_messages_total") == 3
     assert value("orders_matcher_dead_letters_total") == 1
     assert value("orders_matcher_documents_total", change="inserted") == 2
-    assert value("orders_matcher_last_batch_seconds") == 0.25
+    assert value("orders_matcher_last_batch_duration_seconds") == 0.25
     assert value("orders_matcher_message_wait_seconds_bucket", le="0.5") == 0
     assert value("orders_matcher_message_wait_seconds_bucket", le="1.0") == 3
     assert value("orders_matcher_message_wait_seconds_count") == 3
     assert value("orders_matcher_message_wait_seconds_sum") == 2
     assert value("orders_stored", outcome="break", status="unpaid", currency="JPY") == 1
     assert value("orders_at_risk_minor", kind="unpaid", currency="EUR") == 250
+    assert value("orders_money_at_risk_minor", currency="EUR") == 250
+    assert value("orders_matcher_wanted") == 1
     assert value("orders_breaks", kind="unpaid", currency="EUR") == 1
     assert value("orders_due_minor", status="matched", currency="EUR") == 100
     assert value("orders_dead_letters", reason="not_json") == 1
@@ -146,14 +158,49 @@ def test_the_day_so_far_is_what_its_statement_would_say(store: Store, serve: Ser
     assert statements.last_date(store) is None, "looking keeps nothing"
 
 
+def test_what_a_person_wants_and_what_kafka_does_not_say_is_told(store: Store, serve: Serve) -> None:
+    works(store)
+    matcher_records.set_desired(store, state="stopped")
+    server = serve(ORDERS_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    server.until(lambda: "Kafka" in server.numbers()["trouble"])
+    told = server.numbers()
+    assert (told["stale"], told["matcher"]["wanted"], told["matcher"]["behind"]) == (False, False, None)
+    found = samples(server)
+    assert found["orders_matcher_wanted", frozenset()] == 0
+    assert ("orders_matcher_messages_behind", frozenset()) not in found
+
+
+def test_the_rarest_currencies_share_a_label_and_their_amounts_are_not_added() -> None:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    orders = [
+        {
+            "status": "matched",
+            "outcome": "ok",
+            "currency": f"X{one}{other}",
+            "orders": 9,
+            "due_minor": 5,
+            "at_risk_minor": 0,
+        }
+        for one in letters
+        for other in letters
+    ]
+    orders.append(orders[0] | {"currency": "EUR", "orders": 1_000})
+    numbers = Numbers(0, None, None, True, None, Rates(), orders, [], [], Counted())
+    families = {family.name: family for family in NumbersCollector(lambda: Seen(numbers)).collect()}
+    stored = {sample.labels["currency"]: sample.value for sample in families["orders_stored"].samples}
+    assert len(stored) == CURRENCIES_MAX + 1
+    assert (stored["EUR"], sum(stored.values())) == (1_000, 1_000 + 9 * 26 * 26)
+    assert OTHER not in {sample.labels["currency"] for sample in families["orders_due_minor"].samples}
+
+
 def test_health_is_what_orders_status_says(serve: Serve, store: Store) -> None:
     server = serve()
     status, body = server.get("/healthz")
     told = json.loads(body)
-    assert status == 503, "nothing but MongoDB runs"
+    assert status == 503, "no matcher runs"
     states = {part["name"]: part["state"] for part in told["components"]}
-    assert states["mongo"] == "running"
-    assert states["kafka"] == "stopped"
+    assert states["mongo"] == states["kafka"] == "running"
+    assert states["matcher"] != "running"
     assert server.get("/healthz", Host="evil.example")[0] == 403
     del store
 

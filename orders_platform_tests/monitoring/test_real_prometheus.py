@@ -29,13 +29,16 @@ UNITS = {
     "_seconds": "seconds",
     "_minor": "minor units",
     "_up": "1 or 0",
+    "_wanted": "1 or 0",
 }
 
 
 @pytest.fixture(scope="module")
 def world(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with standing(stack, tmp_path_factory.mktemp("world") / "home") as its:
-        within(WITHIN_S, lambda: {} if "orders_stored{" in its.metrics() else {"orders_stored": "is not counted"})
+        within(
+            WITHIN_S, lambda: {} if "orders_dead_letters{" in its.metrics() else {"orders_dead_letters": "not counted"}
+        )
         yield its
 
 

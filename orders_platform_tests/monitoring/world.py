@@ -38,7 +38,7 @@ from orders_platform.store.client import Store, connect
 from orders_platform.streams.topics import ensure_topics
 from orders_platform.supervision.decide import Policy
 from orders_platform.supervision.observe import Memory
-from orders_platform.supervision.rounds import Connections, SteadyClock, identity, make_round, write_report
+from orders_platform.supervision.rounds import Connections, SteadyClock, identity, make_round, note_look
 from orders_platform_tests import matcher_words
 from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.monitoring import programs
@@ -79,7 +79,7 @@ class Matcher(threading.Thread):
             self._store, EPOCH, self._batch_id, offsets, batch=counts, totals=self._totals, duration_ms=took_ms
         )
         sweep(self._store, now_ms, self._rules)
-        records.write_heartbeat(self._store, EPOCH, "running", events_behind=count, deadline_swept_to_ms=now_ms)
+        records.write_heartbeat(self._store, EPOCH, "running", deadline_swept_to_ms=now_ms)
 
     def run(self) -> None:
         """Go on batch after batch, slowly enough to be looked at meanwhile."""
@@ -169,7 +169,7 @@ def _began(store: Store, settings: Settings, broker: Broker) -> Matcher:
     connections = Connections(settings)
     try:
         me = identity(settings)
-        write_report(settings.home, make_round(settings, connections, me, Memory(), SteadyClock(), Policy()))
+        note_look(settings, connections, make_round(settings, connections, me, Memory(), SteadyClock(), Policy()))
     finally:
         connections.close()
     matcher.start()

@@ -1,5 +1,6 @@
 """The views on a real MongoDB, held against the statement of the same orders and against plain counting."""
 
+import re
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 from random import Random
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orders_platform.matcher.bucket import Counts
 from orders_platform.matching import Rules
 from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES
 from orders_platform.reports.days import day_of
@@ -15,6 +17,7 @@ from orders_platform.reports.statement import Statement
 from orders_platform.store import matcher_records as records
 from orders_platform.store import queries, schema, views
 from orders_platform.store.client import Store
+from orders_platform.surroundings import ROOT
 from orders_platform_tests.reports import shops
 from orders_platform_tests.reports.conftest import broker  # noqa: F401 - a fixture
 from orders_platform_tests.reports.test_making import MONDAY, stored
@@ -69,6 +72,28 @@ def test_value_at_risk_is_the_statements(store: Store, shop: shops.Shop, broker:
         key: (len(amounts), sum(amounts)) for key, amounts in expected.items()
     }
     assert len({kind for kind, _ in found}) > 8
+    del shop
+
+
+def test_at_risk_in_orders_is_the_statements_largest_break_of_each(
+    store: Store,
+    shop: shops.Shop,
+    broker: Broker,  # noqa: F811
+) -> None:
+    there = closed(store, broker).breaks
+    largest: dict[tuple[str, str | None], int] = {}
+    for each in (*there.new, *there.persisting):
+        key = (each.order_id, each.currency)
+        largest[key] = max(0, each.at_risk_minor, largest.get(key, 0))
+    expected: Counter[str | None] = Counter()
+    for (_, currency), amount_minor in largest.items():
+        expected[currency] += amount_minor
+    found: Counter[str | None] = Counter()
+    for row in views.rows(store, "v_status_totals"):
+        found[row["currency"]] += row["at_risk_minor"]
+    assert +found == +expected
+    by_kind = sum(row["at_risk_minor"] for row in views.rows(store, "v_value_at_risk"))
+    assert by_kind > sum(found.values()), "some of these orders break in two ways"
     del shop
 
 
@@ -134,4 +159,16 @@ def test_a_view_gives_what_its_pipeline_gives(store: Store, shop: shops.Shop, br
     there = [{key: views._plain(value) for key, value in row.items()} for row in store.database[name].find()]
     assert there == views.rows(store, name)
     assert views.view(name).says.endswith(".")
+    del shop
+
+
+def test_the_page_names_every_view_with_its_fields(store: Store, shop: shops.Shop, broker: Broker) -> None:  # noqa: F811
+    closed(store, broker)
+    records.take_epoch(store, "test", 60.0, 0)
+    records.begin_heartbeat(store, first_words(1))
+    records.record_batch(store, 1, 0, {}, batch=Counts(oldest_time_ms=1), totals=Counts(), duration_ms=20)
+    told = re.findall(r"^\| `(v_\w+)` \|[^|]*\|([^|]*)\|", (ROOT / "docs" / "dashboards.md").read_text(), re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in told} == {
+        name: set(views.rows(store, name)[0]) for name in views.NAMES
+    }
     del shop
