@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from orders_platform.live.guard import OPEN
 from orders_platform.settings import Settings
 from orders_platform.supervision.backends.kubernetes_pods import CONTAINER
 from orders_platform.supervision.backends.pod_driver import command
@@ -158,6 +159,9 @@ def test_every_port_that_listens_may_be_reached_by_whom_it_is_for(overlay: str) 
     its = defaults(overlay)
     assert {int(its[f"spark.{name}.port"]) for name in ("driver", "driver.blockManager", "blockManager")} <= opened
     assert 4000 in opened
+    live = named(overlay, "Deployment", "orders-live")["spec"]["template"]["spec"]["containers"][0]
+    assert live["args"][-1] == "8090"
+    assert 8090 in opened
     # The UI has no accounts of its own: nobody of the cluster reaches it, but who may forward a port.
     assert 3000 not in opened
     assert any(not each["spec"]["podSelector"] for each in objects(overlay, "NetworkPolicy"))
@@ -178,7 +182,7 @@ def test_its_settings_are_settings_and_hold_no_secret(overlay: str) -> None:
     assert not objects(overlay, "Secret")
     for name, _, spec in pods(overlay):
         mounts = {mount["mountPath"] for container in spec["containers"] for mount in container["volumeMounts"]}
-        if name in ("orders-matcher", "executor", "orders-code-location"):
+        if name in ("orders-matcher", "executor", "orders-code-location", "orders-live"):
             assert str(settings.mongo.uri_file and settings.mongo.uri_file.parent) in mounts, name
         checkpoint = settings.checkpoint() or ""
         if checkpoint.startswith("file:") and (name == "orders-matcher" or settings.matcher.master.startswith("k8s")):
@@ -201,6 +205,15 @@ def test_the_matcher_is_the_deployment_that_supervision_looks_for(overlay: str) 
     assert given["POD_IMAGE"] == container["image"]
     built = command(settings, given | {"ORDERS_MATCHER_EPOCH": "1"})
     assert settings.matcher.master in built
+
+
+def test_the_live_page_listens_to_its_pod_and_tells_others_the_metrics_alone() -> None:
+    (container,) = named(OVERLAYS[0], "Deployment", "orders-live")["spec"]["template"]["spec"]["containers"]
+    assert container["args"][:3] == ["python", "-m", "orders_platform.live"]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    environment = named(OVERLAYS[0], "ConfigMap", "orders-settings")["data"] | given
+    assert Settings.load({}, environment | {"ORDERS_HOME": "/var/lib/orders"}).live.host == "0.0.0.0"
+    assert {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")} <= OPEN
 
 
 def test_overlays_share_what_tells_executors_their_image() -> None:
