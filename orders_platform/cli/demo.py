@@ -93,8 +93,11 @@ def _close(settings: "Settings", first: "date", last: "date") -> bool:
 
 def _say_where(settings: "Settings", day: "date") -> None:
     from orders_platform.defs.reports import files
+    from orders_platform.local import live
     from orders_platform.supervision import dagster_home
 
+    if page := live.SERVER.url(settings.home):
+        output.say(f"Live: {page}")
     if address := dagster_home.SERVER.url(settings.home):
         output.say(f"Dagster: {address}; the statement: {address}{files.address(day.isoformat())}")
     output.say(

@@ -1,13 +1,12 @@
 """Breaks of a document, and the amount at risk in each (daily statements, section 3)."""
 
-from operator import attrgetter
-from typing import NamedTuple
+import msgspec
 
 from orders_platform.matching.fold import Document
 from orders_platform.matching.status import BREAK_REASONS, BREAK_STATUSES
 
 
-class Counted(NamedTuple):
+class Counted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What of a document is counted: its verdict, and its figures in minor units of its currency."""
 
     status: str
@@ -21,12 +20,20 @@ class Counted(NamedTuple):
     net_minor: int
 
 
-_fields = attrgetter(*Counted._fields)
-
-
 def counted_as(document: Document) -> Counted:
     """Return what of a document is counted."""
-    return Counted._make(_fields(document))
+    d = document
+    return Counted(
+        d.status,
+        d.outcome,
+        d.reasons,
+        d.currency,
+        d.due_minor,
+        d.captured_minor,
+        d.refunded_minor,
+        d.charged_back_minor,
+        d.net_minor,
+    )
 
 
 def break_kinds(document: Document | Counted) -> list[str]:

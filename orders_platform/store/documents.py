@@ -70,7 +70,7 @@ _EVENT_FIELDS = (
 )
 # The fields that `stored` reads, without the events' coordinates.
 STORED_FIELDS = {
-    **dict.fromkeys(("version", "clock", "deadline_at", "settled_at", *Counted._fields), 1),
+    **dict.fromkeys(("version", "clock", "deadline_at", "settled_at", *Counted.__struct_fields__), 1),
     "events": dict.fromkeys(_EVENT_FIELDS, 1),
 }
 
