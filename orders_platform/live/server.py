@@ -28,6 +28,7 @@ from orders_platform.errors import OrdersError
 from orders_platform.live import story
 from orders_platform.live.metrics import NumbersCollector
 from orders_platform.live.watching import STALE_AFTER_S, State, Watching
+from orders_platform.reports.money import digits_of
 from orders_platform.settings import Settings
 from orders_platform.supervision import dagster_home
 from orders_platform.supervision.status import gather
@@ -157,6 +158,7 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
         "matcher": None,
         "rates": None,
         "orders": [],
+        "digits": {},
     }
     if numbers is None:
         return told
@@ -173,7 +175,8 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
         "at_risk": counted.at_risk,
         "dead_letters": counted.dead_letters,
         "restarts": counted.restarts,
-        "minutes": counted.minutes,
+        "minutes": [row | {"minute": format_ms(row["minute"])} for row in counted.minutes],
+        "digits": {row["currency"]: digits_of(row["currency"]) for row in counted.statuses if row["currency"]},
         "newest_breaks": [
             {name: value for name, value in msgspec.to_builtins(each).items() if name != "updated_at_ms"}
             | {"updated_at": format_ms(each.updated_at_ms)}

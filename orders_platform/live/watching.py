@@ -23,6 +23,7 @@ from orders_platform.store import day as day_store
 from orders_platform.store import statements
 from orders_platform.store.client import Store, connect
 from orders_platform.supervision.rounds import read_report
+from orders_platform.times import format_ms
 
 LOOK_S = 1.0
 COUNT_S = 2.0
@@ -137,6 +138,7 @@ class Watching:
         rules, zone = self._settings.matching.rules(), self._settings.reports.time_zone
         today = day_of(date_at(time.time_ns() // 1_000_000, zone), zone)
         with day_store.reading(store) as reading:
+            as_of_ms = reading.as_of_ms()
             before = yesterday_of(store, today)
             try:
                 counted = count(store, reading, today, rules, before, provisional=True, force=False, most_orders=-1)
@@ -147,7 +149,8 @@ class Watching:
             provisional=True, offsets=counted.offsets, unread={}, dead_letters=letters
         )
         keys = as_json(told)
-        return {name: keys[name] for name in ("date", "time_zone", "currencies", "match_rate", "payment_delay_s")}
+        names = ("date", "time_zone", "currencies", "match_rate", "payment_delay_s")
+        return {name: keys[name] for name in names} | {"as_of": format_ms(as_of_ms)}
 
     def _last_statement_s(self, store: Store) -> float | None:
         when = statements.last_date(store, final=True)
