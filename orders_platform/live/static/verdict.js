@@ -1,0 +1,75 @@
+// One glance: is all well? The words change only when the answer does, as screen readers say them aloud.
+
+import { clock } from "./format.js";
+
+const SILENT_MS = 10_000; // a matcher that gave no sign of life for so long is not up, as in the metrics
+const LATE_MS = 60_000; // messages may wait for so long, as the checks have it
+const STALLED_MS = 60_000; // and so long a batch may not come though messages wait
+
+const GOOD = "good", WAIT = "wait", BAD = "bad";
+
+// Returns how well it is, a word for it, and a sentence. `now` is the server's document, null before the first one;
+// `heard` is the stream's state.
+export function verdict(now, heard) {
+  if (heard !== "heard") return unheard(now, heard);
+  if (now.stale) return stale(now);
+  return ofMatcher(now, now.matcher) ?? ofMoney(now) ?? pace(now, now.matcher);
+}
+
+const of = (now) => now?.at ? `The figures are those of ${clock(now.at)}.` : "There are no figures yet.";
+
+function unheard(now, heard) {
+  if (heard === "hidden") return { kind: WAIT, word: "paused", sentence: of(now) };
+  if (heard === "opened") return { kind: WAIT, word: "connecting", sentence: of(now) };
+  return { kind: BAD, word: "out of date", sentence: `This page's server does not answer. ${of(now)}` };
+}
+
+function stale(now) {
+  const sentence = `${now.trouble || "This page's server waits for MongoDB."} ${of(now)}`;
+  if (now.at) return { kind: BAD, word: "out of date", sentence };
+  return { kind: now.trouble ? BAD : WAIT, word: "no figures", sentence };
+}
+
+function ofMatcher(now, matcher) {
+  if (!matcher) return { kind: WAIT, word: "no matcher", sentence: "No matcher has run here yet." };
+  if (matcher.state === "failed") {
+    return { kind: BAD, word: "failed", sentence: `The matcher failed: ${matcher.failure || "it did not say why"}` };
+  }
+  if (matcher.state === "stopped") {
+    return { kind: WAIT, word: "stopped", sentence: "The matcher is stopped: nothing is matched meanwhile." };
+  }
+  if (matcher.silent_ms > SILENT_MS) {
+    const last = new Date(Date.parse(now.at) - matcher.silent_ms);
+    return { kind: BAD, word: "silent", sentence: `The matcher gave its last sign of life at ${clock(last)}.` };
+  }
+  if (matcher.state !== "running") {
+    return { kind: WAIT, word: matcher.state, sentence: "The matcher is about to work." };
+  }
+  return null;
+}
+
+function ofMoney(now) {
+  const open = Object.entries(now.day?.currencies ?? {}).filter(([, bridge]) => bridge.residual_minor);
+  if (!open.length) return null;
+  const currencies = open.map(([currency]) => currency).join(", ");
+  return { kind: BAD, word: "does not add up", sentence: `The day's bridge leaves a residual in ${currencies}.` };
+}
+
+function pace(now, matcher) {
+  if (matcher.behind > 0) {
+    const idleMs = Date.parse(now.at) - Date.parse(matcher.last_commit_at ?? matcher.started_at);
+    if (idleMs > STALLED_MS) {
+      return { kind: BAD, word: "stalled", sentence: "Messages wait, and no batch has come for more than a minute." };
+    }
+    if (remainingMs(now) > LATE_MS || now.rates?.wait_p99_ms > LATE_MS) {
+      return { kind: WAIT, word: "catching up", sentence: "Messages wait for more than a minute." };
+    }
+  }
+  return { kind: GOOD, word: "matching", sentence: "Messages are matched as they come." };
+}
+
+// How long the matcher needs for what waits, at the pace of now; null where nothing moves.
+export function remainingMs(now) {
+  const perSecond = now.rates?.messages_per_s;
+  return perSecond > 0 && now.matcher?.behind > 0 ? (1000 * now.matcher.behind) / perSecond : null;
+}
