@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orders_platform.errors import OrdersError
 from orders_platform.live import story
 from orders_platform.live.metrics import NumbersCollector
+from orders_platform.live.numbers import Counted, Numbers
 from orders_platform.live.watching import STALE_AFTER_S, State, Watching
 from orders_platform.reports.money import digits_of
 from orders_platform.settings import Settings
@@ -157,32 +158,13 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
         "at": None,
         "matcher": None,
         "rates": None,
-        "orders": [],
-        "digits": {},
     }
     if numbers is None:
         return told
     counted = numbers.counted
-    told |= {
-        "at": format_ms(numbers.at_ms),
-        "rates": msgspec.to_builtins(numbers.rates),
-        "counted_at": format_ms(counted.at_ms) if counted.at_ms else None,
-        "counted_age_s": round((numbers.at_ms - counted.at_ms) / 1000, 1) if counted.at_ms else None,
-        "count_took_ms": counted.took_ms,
-        "orders": counted.statuses,
-        "matched_minor": counted.matched_minor(),
-        "at_risk_minor": counted.at_risk_minor(),
-        "at_risk": counted.at_risk,
-        "dead_letters": counted.dead_letters,
-        "restarts": counted.restarts,
-        "minutes": [row | {"minute": format_ms(row["minute"])} for row in counted.minutes],
-        "digits": {row["currency"]: digits_of(row["currency"]) for row in counted.statuses if row["currency"]},
-        "newest_breaks": [
-            {name: value for name, value in msgspec.to_builtins(each).items() if name != "updated_at_ms"}
-            | {"updated_at": format_ms(each.updated_at_ms)}
-            for each in counted.newest_breaks
-        ],
-    }
+    told |= {"at": format_ms(numbers.at_ms), "rates": msgspec.to_builtins(numbers.rates)}
+    if counted.at_ms:
+        told |= _counted_keys(numbers, counted)
     if (beat := numbers.heartbeat) is not None:
         told["matcher"] = {
             "state": beat.state,
@@ -198,3 +180,25 @@ def as_keys(state: State, stale_s: float | None, dagster: str | None) -> dict[st
             "failure": beat.failure,
         }
     return told
+
+
+def _counted_keys(numbers: Numbers, counted: Counted) -> dict[str, Any]:
+    """Return the keys of what is counted; they are absent until it was, as nothing and unknown are not the same."""
+    return {
+        "counted_at": format_ms(counted.at_ms),
+        "counted_age_s": round((numbers.at_ms - counted.at_ms) / 1000, 1),
+        "count_took_ms": counted.took_ms,
+        "orders": counted.statuses,
+        "matched_minor": counted.matched_minor(),
+        "at_risk_minor": counted.at_risk_minor(),
+        "at_risk": counted.at_risk,
+        "dead_letters": counted.dead_letters,
+        "restarts": counted.restarts,
+        "minutes": [row | {"minute": format_ms(row["minute"])} for row in counted.minutes],
+        "digits": {row["currency"]: digits_of(row["currency"]) for row in counted.statuses if row["currency"]},
+        "newest_breaks": [
+            {name: value for name, value in msgspec.to_builtins(each).items() if name != "updated_at_ms"}
+            | {"updated_at": format_ms(each.updated_at_ms)}
+            for each in counted.newest_breaks
+        ],
+    }

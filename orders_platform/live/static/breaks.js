@@ -6,8 +6,8 @@ import { clock, coded, count, money, plural, since, words } from "./format.js";
 const SHADES = 4;
 
 export function breaks(now) {
-  kinds(now.at_risk ?? []);
-  newest(now, now.newest_breaks ?? []);
+  if (now.at_risk) kinds(now.at_risk);
+  if (now.newest_breaks) newest(now, now.newest_breaks);
 }
 
 // A row for each kind, a column for each currency; the shade says how much of the currency's risk a kind has.

@@ -7,12 +7,14 @@ import { remainingMs } from "./verdict.js";
 const WORDS = { ok: "add up", break: "break", pending: "wait" };
 
 export function figures(now) {
+  pace(now);
+  matcher(now);
+  if (!now.orders) return; // not counted yet, which is not the same as none
   const totals = outcomes(now.orders);
-  tiles(now, totals);
+  stored(now, totals);
   moneyByCurrency(now);
   orders(now.orders, totals);
-  matcher(now);
-  rejected(now.dead_letters ?? {});
+  rejected(now.dead_letters);
 }
 
 function outcomes(rows) {
@@ -26,7 +28,7 @@ function tile(name, figure, ...notes) {
   say(by(`${name}_note`), notes.filter(Boolean).join(", "));
 }
 
-function tiles(now, totals) {
+function pace(now) {
   const rates = now.rates ?? {}, its = now.matcher;
   const more = rates.matched_per_s;
   const sign = more > 0 ? "+" : "";
@@ -35,14 +37,19 @@ function tiles(now, totals) {
   tile("behind", count(its?.behind), its?.behind === 0 ? "nothing waits" : left && `about ${duration(left)} at this pace`);
   const within = rates.wait_p99_ms == null ? "" : `99 of 100 within ${duration(rates.wait_p99_ms)}`;
   tile("wait", duration(rates.wait_p50_ms), within || "no message came just now");
-  const kinds = new Set((now.at_risk ?? []).map((row) => row.kind)).size;
+  tile("life", its ? `life ${count(its.epoch)}` : NONE, restarts(now));
+}
+
+const restarts = (now) => now.restarts == null ? "" : `${plural(now.restarts, "restart", "restarts")} in 24 h`;
+
+function stored(now, totals) {
+  const kinds = new Set(now.at_risk.map((row) => row.kind)).size;
   tile("broken", count(totals.break), totals.break ? plural(kinds, "kind of break", "kinds of breaks") : "nothing breaks");
   tile("stored", count(totals.all), totals.all ? `${share(totals.ok, totals.all)} add up` : "");
-  tile("life", its ? `life ${count(its.epoch)}` : NONE, its && `${plural(now.restarts ?? 0, "restart", "restarts")} in 24 h`);
 }
 
 function moneyByCurrency(now) {
-  const matched = now.matched_minor ?? {}, risk = now.at_risk_minor ?? {};
+  const matched = now.matched_minor, risk = now.at_risk_minor;
   const matchedOf = (currency) => matched[currency] ?? 0, riskOf = (currency) => risk[currency] ?? 0;
   const currencies = [...new Set([...Object.keys(matched), ...Object.keys(risk)])]
     .filter((currency) => matchedOf(currency) || riskOf(currency)).sort();

@@ -5,7 +5,7 @@ const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const digits = new Map();
 
-export const NONE = "–";
+export const NONE = "-";
 
 // The digits of currencies' minor units come from the server: statements and page say the same.
 export function learnDigits(known) {
