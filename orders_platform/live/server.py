@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orders_platform.errors import OrdersError
+from orders_platform.errors import OrdersError, StackError, StoreError
 from orders_platform.live import story
 from orders_platform.live.metrics import NumbersCollector
 from orders_platform.live.numbers import Counted, Numbers
@@ -124,6 +124,8 @@ class Live:
 
         try:
             return JSONResponse(await run_in_threadpool(read))
+        except (StoreError, StackError) as error:
+            return JSONResponse({"error": error.what, "fix": error.fix}, 503)
         except OrdersError as error:
             return JSONResponse({"error": error.what, "fix": error.fix}, 404)
 

@@ -150,7 +150,7 @@ class Watching:
         )
         keys = as_json(told)
         names = ("date", "time_zone", "currencies", "match_rate", "payment_delay_s")
-        return {name: keys[name] for name in names} | {"as_of": format_ms(as_of_ms)}
+        return {"as_of": format_ms(as_of_ms), **{name: keys[name] for name in names}}
 
     def _last_statement_s(self, store: Store) -> float | None:
         when = statements.last_date(store, final=True)

@@ -28,8 +28,3 @@ def until(page: Page, what: Callable[[], Any], wanted: Any) -> None:
 def shows_all_of(page: Page, store: Store) -> None:
     """Wait until the page counts as many orders as are stored."""
     expect(page.locator("#stored")).to_have_text(f"{sum(queries.counts(store).values()):,}")
-
-
-def newest_break(store: Store) -> str:
-    (found,) = queries.newest_breaks(store, 1)
-    return found[0].order_id

@@ -115,6 +115,12 @@ class Shop:
         taken, self.coming = self.coming[:messages], self.coming[messages:]
         return self.take(taken)
 
+    def breaks(self) -> str:
+        """Let an order break, and return its id: it is the newest break."""
+        order_id = f"o-breaks-{self._offset}"
+        self.take([message("refund_issued", order_id, amount_minor=700, refund_id="r")])
+        return order_id
+
     def close_yesterday(self, bootstrap_servers: str) -> None:
         """Make yesterday's statement, for today's to build upon."""
         topics = ("page-orders", "page-payments", "page-adjustments")

@@ -152,6 +152,7 @@ def gone(route: Route) -> None:
 def test_a_mongodb_that_stands_still_is_told_and_forgotten(
     visit: Visit, shop: Shop, own_mongod: tuple[str, psutil.Process]
 ) -> None:
+    shop.take([message("order_placed", "o-still", amount_minor=100)])
     page = visit()
     is_fresh(page)
     _, process = own_mongod
@@ -160,10 +161,12 @@ def test_a_mongodb_that_stands_still_is_told_and_forgotten(
         is_old(page)
         expect(page.locator("#sentence")).to_contain_text("MongoDB")
         assert age_s(page) >= 5
-        late = visit()  # by somebody who comes now
+        late = visit("/#order=o-still", expected="503")  # by somebody who comes now
         is_old(late)
+        expect(late.locator("#story_note")).to_contain_text("It is asked again.")
     finally:
         process.resume()
     shop.beat()
     is_fresh(page)
     is_fresh(late)
+    expect(late.locator("#story_body .stamp")).to_have_text("awaiting payment")

@@ -28,7 +28,7 @@ function take(document) {
     figuresSeenAtMs = performance.now() - 1000 * (now.stale_s ?? 0);
     figures(now);
     breaks(now);
-    day(now);
+    if (now.day !== undefined) day(now);
     plot(now);
   }
   tell();

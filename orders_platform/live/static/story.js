@@ -3,7 +3,7 @@
 import { by, make, say } from "./dom.js";
 import { told } from "./tale.js";
 
-const AGAIN_MS = 5_000; // an order goes on while somebody reads
+const AGAIN_MS = 3_000; // an order goes on while somebody reads
 const PATIENCE_MS = 15_000;
 
 const dialog = by("story");
@@ -11,7 +11,7 @@ let order = null;
 let isOurs = false; // whether Back leads to our own page
 let shown = "";
 let timer = 0;
-let asked = 0;
+let asked = 0; // so that an answer that comes late is told from the latest
 
 export function begin() {
   addEventListener("hashchange", (event) => {
@@ -39,6 +39,7 @@ function look() {
   if (!order) return dialog.close();
   shown = "";
   say(by("story_title"), order);
+  say(by("story_note"), "");
   by("story_body").replaceChildren(make("p", "note", "Reading …"));
   if (!dialog.open) dialog.showModal();
   return read(order);
@@ -55,28 +56,34 @@ function leave() {
 
 async function read(id) {
   const mine = ++asked;
-  const { text, tell } = await answer(id);
-  if (mine !== asked || id !== order) return; // somebody has gone on to another
-  if (text !== shown) {
-    shown = text;
-    tell(by("story_body"));
+  if (!shown || !document.hidden) {
+    const answer = await ask(id);
+    if (mine !== asked || id !== order) return; // somebody has gone on to another
+    tell(answer);
   }
-  timer = setTimeout(() => document.hidden ? (timer = setTimeout(() => read(id), AGAIN_MS)) : read(id), AGAIN_MS);
+  timer = setTimeout(() => read(id), AGAIN_MS);
 }
 
-async function answer(id) {
+// What the server says, or what keeps it from saying anything.
+async function ask(id) {
   try {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    const got = await fetch(`/api/order.json?id=${encodeURIComponent(id)}`, { signal });
+    const address = `/api/order.json?id=${encodeURIComponent(id)}`;
+    const got = await fetch(address, { signal: AbortSignal.timeout(PATIENCE_MS) });
     const text = await got.text();
     const its = JSON.parse(text);
-    if (got.ok) return { text, tell: (place) => place.replaceChildren(...told(its)) };
-    return { text, tell: (place) => place.replaceChildren(make("p", "", make("b", "", its.error)), make("p", "", its.fix)) };
+    if (got.ok) return { text, content: () => told(its), trouble: "" };
+    if (got.status !== 404) return { trouble: its.error };
+    return { text, content: () => [make("p", "", make("b", "", its.error)), make("p", "", its.fix)], trouble: "" };
   } catch {
-    return { text: "", tell: unanswered };
+    return { trouble: "This page's server does not answer." };
   }
 }
 
-function unanswered(place) {
-  place.replaceChildren(make("p", "", make("b", "", "This page's server does not answer.")), make("p", "", "It is asked again."));
+// A story that was told stays while there is trouble, and says that it may not be the latest.
+function tell({ text, content, trouble }) {
+  const rest = shown ? "The story may have gone on since." : "It is asked again.";
+  say(by("story_note"), trouble && `${trouble} ${rest}`);
+  if (trouble || text === shown) return;
+  shown = text;
+  by("story_body").replaceChildren(...content());
 }
