@@ -13,10 +13,10 @@ from orders_platform.store import schema
 from orders_platform.store.client import Store, connect
 from orders_platform_tests.conftest import RunningStack
 from orders_platform_tests.live.serving import Server
-from orders_platform_tests.live.shop import Shop, zone_of_noon
+from orders_platform_tests.live.shop import Shop, adverse, message, zone_of_noon
 
 PATIENCE_MS = 20_000
-ORDERS = 400
+ORDERS, ADVERSE = 300, 150
 Visit = Callable[..., Page]
 
 
@@ -47,7 +47,12 @@ def live_store(mongo_uri: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def shop(live_store: Store, stack: RunningStack) -> Shop:
-    made = Shop(live_store, ORDERS, zone_of_noon())
+    of_no_and_three_digits = [
+        message(kind, f"o-{currency}", amount_minor=12_345, currency=currency, payment_id="p")
+        for currency in ("JPY", "KWD")
+        for kind in ("order_placed", "payment_captured")
+    ]
+    made = Shop(live_store, ORDERS, zone_of_noon(), before=[*adverse(ADVERSE), *of_no_and_three_digits])
     made.close_yesterday(stack.bootstrap_servers)
     return made
 
@@ -61,36 +66,63 @@ def server(shop: Shop, mongo_uri: str, tmp_path_factory: pytest.TempPathFactory)
     made.stop()
 
 
-@pytest.fixture
-def visit(browser: Browser, server: Server, shop: Shop) -> Iterator[Visit]:
-    """Opens the page. Whatever it does meanwhile, it asks nobody else, and nothing goes wrong in it but what the test
-    expects, a part of a message."""
-    contexts, problems = [], list[str]()
-    shop.beat()
+class Visitor:
+    """Opens the page. Whatever it does meanwhile, it asks nobody else, and nothing goes wrong in it: what does is kept
+    in `problems`."""
 
-    def open_page(address: str = "/", *, expected: str | None = None, **options: Any) -> Page:
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser, self._url = browser, url
+        self.problems: list[str] = []
+
+    def open(self, address: str, expected: str | None, **options: Any) -> Page:
+        """Open an address in a context of its own; `expected` is a part of the messages that are no problem."""
+
         def trouble(text: str) -> None:
             if expected is None or expected not in text:
-                problems.append(text)
+                self.problems.append(text)
 
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
+        page = self._browser.new_context(**options).new_page()
         page.on("console", lambda said: trouble(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: trouble(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith((server.url, "data:")) else trouble(asked.url))
-        page.goto(f"{server.url}{address}")
+        page.on("request", lambda asked: None if asked.url.startswith((self._url, "data:")) else trouble(asked.url))
+        page.goto(f"{self._url}{address}")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser, server: Server) -> Visitor:
+    return Visitor(browser, server.url)
+
+
+@pytest.fixture
+def visit(visitor: Visitor, shop: Shop) -> Iterator[Visit]:
+    """Opens the page for this test alone."""
+    opened: list[Page] = []
+    shop.beat()
+
+    def visit(address: str = "/", *, expected: str | None = None, **options: Any) -> Page:
+        opened.append(visitor.open(address, expected, **options))
+        return opened[-1]
+
+    yield visit
+    for page in opened:
+        page.context.close()
+    problems, visitor.problems = visitor.problems, []
     assert problems == []
 
 
+@pytest.fixture(scope="module")
+def shared_page(visitor: Visitor) -> Page:
+    return visitor.open("/", None)
+
+
 @pytest.fixture
-def page(visit: Visit) -> Page:
-    """The page, with figures in it."""
-    page = visit()
-    expect(page.locator("#word")).to_have_text("matching")
-    return page
+def page(shared_page: Page, visit: Visit) -> Page:
+    """The page with figures in it, which the module's tests share: no story is open, and nobody is in a list."""
+    assert visit is not None  # it looks for problems afterwards
+    shared_page.evaluate("location.hash = ''")
+    expect(shared_page.locator("dialog")).to_be_hidden()
+    shared_page.evaluate("document.activeElement.blur()")  # where closing it had put the focus
+    shared_page.mouse.move(0, 0)
+    expect(shared_page.locator("#word")).to_have_text("matching")
+    return shared_page

@@ -22,9 +22,15 @@ def until(page: Page, what: Callable[[], Any], wanted: Any) -> None:
         if what() == wanted:
             return
         page.wait_for_timeout(100)
-    assert what() == wanted
+    seen = what()
+    assert seen == wanted, f"{seen} is not {wanted}"
 
 
 def shows_all_of(page: Page, store: Store) -> None:
     """Wait until the page counts as many orders as are stored."""
     expect(page.locator("#stored")).to_have_text(f"{sum(queries.counts(store).values()):,}")
+
+
+def words(name: str) -> str:
+    """A name of the rules as the page writes it."""
+    return name.replace("_", " ")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from random import Random
 from unittest.mock import patch
 
 import msgspec
@@ -26,7 +27,8 @@ from orders_platform.store import matcher_records as records
 from orders_platform.store import merge
 from orders_platform.store.client import Store
 from orders_platform.streams.topics import ensure_topics
-from orders_platform_tests import matcher_words
+from orders_platform_tests import matcher_words, oracle
+from orders_platform_tests.reports import shops
 
 DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 _AT_ONCE = 2_000
@@ -45,8 +47,17 @@ def zone_of_noon() -> str:
 class Shop:
     """Two days of orders; `epoch` is the matcher's life, `coming` what it has not read yet of what arrived by now."""
 
-    def __init__(self, store: Store, orders: int, zone: str, *, behind_ms: int = HOUR_MS, seed: int = 1) -> None:
-        """Store what had arrived so long before now."""
+    def __init__(
+        self,
+        store: Store,
+        orders: int,
+        zone: str,
+        *,
+        behind_ms: int = HOUR_MS,
+        before: Sequence[Message] = (),
+        seed: int = 1,
+    ) -> None:
+        """Store what had arrived so long before now; `before` had arrived before everything else."""
         self.store, self.zone, self.epoch = store, zone, 0
         self._hot = HotOrders(None, _HOT)
         self._offset = self._batch_id = 0
@@ -57,7 +68,7 @@ class Shop:
         options = GeneratorOptions(start_ms=start_ms, days=2, orders=orders, seed=seed, late=0, out_of_order=1)
         arrived = list(takewhile(lambda message: message.at_ms <= until_ms, Stream(options)))
         self.coming = [message for message in arrived if message.at_ms > until_ms - behind_ms]
-        self._take_earlier(arrived[: len(arrived) - len(self.coming)])
+        self._take_earlier([*before, *arrived[: len(arrived) - len(self.coming)]])
 
     def day(self, back: int = 0) -> Day:
         """The business day of now, or the one so many days before."""
@@ -149,6 +160,12 @@ class Shop:
                 self.take(part)
             its = {"_id": f"batch:{self.epoch}:{self._batch_id}"}
             self.store.matcher.update_one(its, {"$set": {"committed_at": DatetimeMS(arrived_ms)}})
+
+
+def adverse(orders: int) -> list[Message]:
+    """Messages of orders with everything that can be wrong with one, the same ones each time."""
+    shop = shops.adverse(Random(11), orders, days=4)
+    return [Message("orders", b"", oracle.canonical(each), 0, None) for its in shop.values() for each in its]
 
 
 def message(kind: str, order_id: str, **fields: object) -> Message:

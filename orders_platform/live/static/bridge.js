@@ -45,7 +45,7 @@ function headings() {
 }
 
 function fill(element, [currency, bridge]) {
-  const told = JSON.stringify(bridge);
+  const told = `${JSON.stringify(bridge)} ${money(0, currency)}`; // drawn anew when it changes, or is written otherwise
   if (element.dataset.told === told) return;
   element.dataset.told = told;
   const rows = steps(currency, bridge).map(({ name, amount, kind, picture }) => {

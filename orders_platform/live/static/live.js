@@ -14,7 +14,6 @@ import { verdict } from "./verdict.js";
 let now = null;
 let figuresSeenAtMs = 0; // when the figures that are shown were those of now, by the page's own clock
 let colour = "";
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const stream = new Stream("/events", take, tell);
 
@@ -28,11 +27,11 @@ function take(document) {
     figuresSeenAtMs = performance.now() - 1000 * (now.stale_s ?? 0);
     figures(now);
     breaks(now);
-    if (now.day !== undefined) day(now);
+    if (now.day !== undefined && now.digits) day(now);
     plot(now);
   }
   tell();
-  if (!still.matches) by("beat").animate([{ opacity: 1 }, { opacity: 0.3 }], 900);
+  by("beat").classList.toggle("tock");
 }
 
 // Says how things are, also while nothing comes.

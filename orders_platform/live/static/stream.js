@@ -2,8 +2,8 @@
 // word, and while the tab is hidden nothing is asked for at all.
 
 const SILENT_MS = 4_000; // the server sends each second
-const DEAD_MS = 12_000; // a connection that is silent for so long leads nowhere, whatever the browser thinks of it
-const AGAIN_MS = 2_000;
+const DEAD_MS = 12_000; // an open connection that is silent for so long leads nowhere, whatever the browser thinks of it
+const AGAIN_MS = 2_000; // between attempts to open one
 
 export class Stream {
   #address;
@@ -55,11 +55,11 @@ export class Stream {
     });
   }
 
-  // The browser connects again by itself, but for what it takes for the end: an answer that is no stream, say.
+  // The browser connects again by itself, but takes its time, and takes an answer that is no stream for the end.
   #watch() {
     const silentMs = performance.now() - Math.max(this.#heardAtMs, this.#openedAtMs);
-    const hasEnded = this.#source.readyState === EventSource.CLOSED;
-    if (silentMs > DEAD_MS || (hasEnded && silentMs > AGAIN_MS)) {
+    const isOpen = this.#source.readyState === EventSource.OPEN;
+    if (silentMs > (isOpen ? DEAD_MS : AGAIN_MS)) {
       this.#source.close();
       this.#open();
     }
