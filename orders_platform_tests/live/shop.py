@@ -158,8 +158,7 @@ class Shop:
             arrived_ms = part[-1].at_ms // 1000 * 1000
             with patch.object(merge, "_cluster_time_ms", lambda _session, at_ms=arrived_ms: at_ms):
                 self.take(part)
-            its = {"_id": f"batch:{self.epoch}:{self._batch_id}"}
-            self.store.matcher.update_one(its, {"$set": {"committed_at": DatetimeMS(arrived_ms)}})
+            self.store.matcher.delete_one({"_id": f"batch:{self.epoch}:{self._batch_id}"})  # it is long ago
 
 
 def adverse(orders: int) -> list[Message]:

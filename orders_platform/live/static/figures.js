@@ -36,7 +36,7 @@ function pace(now) {
   const left = remainingMs(now);
   tile("behind", count(its?.behind), its?.behind === 0 ? "nothing waits" : left && `about ${duration(left)} at this pace`);
   const within = rates.wait_p99_ms == null ? "" : `99 of 100 within ${duration(rates.wait_p99_ms)}`;
-  tile("wait", duration(rates.wait_p50_ms), within || "no message came just now");
+  tile("wait", duration(rates.wait_p50_ms), within || "no message just now");
   tile("life", its ? `life ${count(its.epoch)}` : NONE, restarts(now));
 }
 
