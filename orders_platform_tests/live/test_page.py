@@ -1,19 +1,23 @@
 """The live page in a browser: it shows what is stored, to the last digit, and moves by itself."""
 
 import re
+import secrets
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from orders_platform.matching import Rules
 from orders_platform.reports import charts
 from orders_platform.reports.money import money
 from orders_platform.reports.tally import make
 from orders_platform.reports.words import LINE_NAMES
-from orders_platform.store import queries, views
-from orders_platform_tests.live.conftest import Visit
+from orders_platform.store import queries, schema, views
+from orders_platform.store.client import connect
+from orders_platform_tests.live.conftest import Visit, Visitor
 from orders_platform_tests.live.reading import rows, shows_all_of, until, words
+from orders_platform_tests.live.serving import Server
 from orders_platform_tests.live.shop import Shop, message
 
 pytestmark = pytest.mark.services
@@ -177,6 +181,8 @@ def test_the_list_stands_still_under_the_pointer(page: Page, shop: Shop) -> None
     before = [row[0] for row in rows(page, "#breaks")]
     order_id = shop.breaks()
     expect(page.locator("#held")).to_contain_text("1 newer break waits")
+    age = rows(page, "#breaks")[0][-1]
+    until(page, lambda: rows(page, "#breaks")[0][-1] == age, False)  # its figures go on
     assert [row[0] for row in rows(page, "#breaks")] == before
     page.locator("h1").hover()
     expect(page.locator("#breaks tr").first).to_contain_text(order_id)
@@ -216,3 +222,37 @@ def test_charts_from_elsewhere_are_framed_and_fenced(visit: Visit) -> None:
     assert frame.get_attribute("title") == "Charts of MongoDB Atlas"
     assert frame.get_attribute("loading") == "lazy"
     assert frame.get_attribute("sandbox") == "allow-scripts allow-same-origin allow-popups"
+
+
+def test_a_new_platform_has_nothing_to_show_yet(browser: Browser, mongo_uri: str, tmp_path: Path) -> None:
+    store = connect(mongo_uri, f"live_{secrets.token_hex(6)}")
+    schema.migrate(store)
+    server = Server(tmp_path, mongo_uri, store.database.name, "UTC")
+    server.start()
+    try:
+        visitor = Visitor(browser, server.url)
+        page = visitor.open("/", None)
+        expect(page.locator("#word")).to_have_text("no matcher")
+        expect(page.locator("#stored")).to_have_text("0")
+        for table, text in EMPTY.items():
+            assert rows(page, table) == [[text]]
+        expect(page.locator("#day_note")).to_have_text(
+            "The day before has no statement yet for this one to build upon."
+        )
+        assert page.locator("#bridges").is_hidden()
+        page.context.close()
+        assert visitor.problems == []
+    finally:
+        server.stop()
+        store.client.drop_database(store.database.name)
+        store.close()
+
+
+EMPTY = {
+    "#money": "No money has moved yet.",
+    "#statuses": "No order is stored yet.",
+    "#matcher": "No matcher has run here yet.",
+    "#letters": "No message was rejected.",
+    "#kinds": "Nothing breaks.",
+    "#breaks": "No order breaks.",
+}

@@ -1,7 +1,7 @@
 // What breaks: by kind and currency, and the newest ones as links to their stories.
 
 import { by, make, number, say, show, table, text } from "./dom.js";
-import { clock, coded, count, money, plural, since, words } from "./format.js";
+import { coded, count, money, plural, since, words } from "./format.js";
 
 const SHADES = 4;
 
@@ -51,20 +51,19 @@ function head(currencies) {
 }
 
 const pointer = matchMedia("(hover: hover)"); // under a finger everything is hovered that was touched last
-let shown = null;
+let shown = null; // the breaks that are listed
 
 // The list stands still while somebody points at it or is in it by keyboard: a row must not slip away under a click.
 function newest(now, listed) {
   const body = by("breaks");
+  const before = shown && new Set(shown.map((each) => each.order_id));
   const isHeld = shown !== null && body.matches(pointer.matches ? ":hover, :focus-within" : ":focus-within");
-  const missing = isHeld ? listed.filter((each) => !shown.ids.has(each.order_id)).length : 0;
-  show(by("held"), missing > 0);
-  const waiting = plural(missing, "newer break waits", "newer breaks wait");
-  if (missing) say(by("held"), `As of ${clock(shown.at)}: ${waiting} until you leave the list.`);
-  if (isHeld) return;
-  const before = shown;
-  shown = { at: now.at, ids: new Set(listed.map((each) => each.order_id)) };
-  table(body, listed, (each) => each.order_id, [
+  const waiting = isHeld ? listed.filter((each) => !before.has(each.order_id)).length : 0;
+  show(by("held"), waiting > 0);
+  say(by("held"), `${plural(waiting, "newer break waits", "newer breaks wait")} until you leave the list.`);
+  const latest = new Map(listed.map((each) => [each.order_id, each]));
+  shown = isHeld ? shown.map((each) => latest.get(each.order_id) ?? each) : listed;
+  table(body, shown, (each) => each.order_id, [
     link,
     text((each) => words(each.status)),
     text((each) => each.reasons.map(words).join(", "), "reasons note"),
@@ -72,7 +71,7 @@ function newest(now, listed) {
     number((each) => coded(each.net_minor, each.currency), () => "net"),
     number((each) => since(now, each.updated_at), () => "note age"),
   ], "No order breaks.");
-  if (before) for (const row of body.children) row.classList.toggle("fresh", !before.ids.has(row.dataset.key));
+  if (before) for (const row of body.children) row.classList.toggle("fresh", !before.has(row.dataset.key));
 }
 
 function link(cell, each) {
