@@ -146,7 +146,6 @@ def test_a_screen_reader_hears_how_things_are_and_no_flood(looked_at: Page, wide
     speaking = page.locator("[aria-live], [role=status], [role=alert], [role=log], output")
     expect(speaking).to_have_count(1)
     page.evaluate(LISTEN)
-    page.wait_for_timeout(1_200)
     wide_shop.take([message("order_placed", "o-said", amount_minor=100)])
     shows_all_of(page, wide_shop.store)
     assert page.evaluate("said") == []

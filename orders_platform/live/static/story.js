@@ -3,7 +3,7 @@
 import { by, make, say } from "./dom.js";
 import { told } from "./tale.js";
 
-const AGAIN_MS = 3_000; // an order goes on while somebody reads
+const AGAIN_MS = 2_000; // an order goes on while somebody reads
 const PATIENCE_MS = 15_000;
 
 const dialog = by("story");
