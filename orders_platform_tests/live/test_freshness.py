@@ -85,7 +85,7 @@ HEARTBEATS: dict[str, tuple[dict[str, Any], str, str]] = {
     "stopped": ({"state": "stopped"}, "stopped", "wait"),
     "failed": ({"state": "failed", "failure": "Kafka <b>refused</b>"}, "failed", "bad"),
     "silent": ({"alive_at": DatetimeMS(0)}, "silent", "bad"),
-    "stalled": ({"events_behind": Int64(5), "committed_at": DatetimeMS(0)}, "stalled", "bad"),
+    "busy": ({"events_behind": Int64(5), "committed_at": DatetimeMS(0)}, "matching", "good"),
 }
 
 
@@ -103,6 +103,25 @@ def test_one_glance_tells_how_the_matcher_is(page: Page, shop: Shop) -> None:
     shop.store.matcher.replace_one({"_id": "heartbeat"}, its)
     shop.beat()
     is_fresh(page)
+
+
+def test_messages_that_no_batch_comes_for_are_told_with_patience(page: Page, shop: Shop) -> None:
+    shop.beat(behind=5)
+    expect(page.locator("#behind")).to_have_text("5")
+    words = page.evaluate(VERDICTS)
+    assert words == {"at once": "matching", "11 s": "waiting", "61 s": "stalled", "61 s, a batch": "matching"}
+
+
+# The minute would be long: the server's own document, with later times.
+VERDICTS = """async () => {
+  const { verdict } = await import("/static/verdict.js?alone");
+  const now = await (await fetch("/api/numbers.json")).json();
+  const word = (afterMs, batch) => {
+    const at = new Date(Date.parse(now.at) + afterMs).toISOString(), matcher = { ...now.matcher, batch_id: batch };
+    return verdict({ ...now, stale: false, rates: {}, at, matcher }, "heard").word;
+  };
+  return { "at once": word(0, 1), "11 s": word(11e3, 1), "61 s": word(61e3, 1), "61 s, a batch": word(61e3, 2) };
+}"""
 
 
 def test_messages_that_wait_for_long_are_catching_up(page: Page, shop: Shop) -> None:

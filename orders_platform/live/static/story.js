@@ -19,9 +19,6 @@ export function begin() {
     look();
   });
   dialog.addEventListener("close", leave);
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close(); // beside it
-  });
   by("story_close").addEventListener("click", () => dialog.close());
   by("find").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -4,7 +4,8 @@ import { clock } from "./format.js";
 
 const SILENT_MS = 10_000; // a matcher that gave no sign of life for so long is not up, as in the metrics
 const LATE_MS = 60_000; // messages may wait for so long, as the checks have it
-const STALLED_MS = 60_000; // and so long a batch may not come though messages wait
+const PATIENT_MS = 10_000; // a batch may take so long to come
+const STALLED_MS = 60_000; // the supervisor ends a matcher with which it takes longer
 
 const GOOD = "good", WAIT = "wait", BAD = "bad";
 
@@ -56,16 +57,26 @@ function ofMoney(now) {
 }
 
 function pace(now, matcher) {
-  if (matcher.behind > 0) {
-    const idleMs = Date.parse(now.at) - Date.parse(matcher.last_commit_at ?? matcher.started_at);
-    if (idleMs > STALLED_MS) {
-      return { kind: BAD, word: "stalled", sentence: "Messages wait, and no batch has come for more than a minute." };
-    }
-    if (remainingMs(now) > LATE_MS || now.rates?.wait_p99_ms > LATE_MS) {
-      return { kind: WAIT, word: "catching up", sentence: "Messages wait for more than a minute." };
-    }
+  const waitedMs = waitingMs(now, matcher);
+  if (waitedMs > STALLED_MS) {
+    return { kind: BAD, word: "stalled", sentence: "Messages wait, and no batch has come for more than a minute." };
   }
+  if (matcher.behind > 0 && (remainingMs(now) > LATE_MS || now.rates?.wait_p99_ms > LATE_MS)) {
+    return { kind: WAIT, word: "catching up", sentence: "Messages wait for more than a minute." };
+  }
+  if (waitedMs > PATIENT_MS) return { kind: WAIT, word: "waiting", sentence: "Messages wait for the next batch." };
   return { kind: GOOD, word: "matching", sentence: "Messages are matched as they come." };
+}
+
+let waiting = null; // for which batch of which life, and since when
+
+// How long messages have waited for a batch that does not come, as far as this page has seen. The time of the last
+// batch does not tell: a quiet stream has none either.
+function waitingMs(now, { behind, epoch, batch_id: batch }) {
+  const after = `${epoch}:${batch}`, atMs = Date.parse(now.at);
+  if (!(behind > 0)) waiting = null;
+  else if (waiting?.after !== after) waiting = { after, sinceMs: atMs };
+  return waiting ? atMs - waiting.sinceMs : 0;
 }
 
 // How long the matcher needs for what waits, at the pace of now; null where nothing moves.
