@@ -30,9 +30,10 @@ _SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 @click.command()
 def test() -> int:
     """Run linters, type checker and all tests; the Spark tests also on Spark 4.0."""
-    from orders_platform.local import java
+    from orders_platform.local import chromium, java
 
     java.ensure_java()
+    chromium.ensure_chromium()
     failed = [" ".join(check) for check in _CHECKS if not _run([_tool(check[0]), *check[1:]])]
     # Spark 4.0 first, so that the closing line is that of the whole suite.
     if not _test_on_old_spark():

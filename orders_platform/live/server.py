@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from orders_platform.errors import OrdersError
+from orders_platform.errors import OrdersError, StackError, StoreError
 from orders_platform.live import story
 from orders_platform.live.guard import Gate, Headers
 from orders_platform.live.metrics import NumbersCollector
+from orders_platform.live.numbers import Numbers
 from orders_platform.live.watching import STALE_AFTER_S, State, Watching
+from orders_platform.local import prometheus
 from orders_platform.reports.money import digits_of
 from orders_platform.settings import Settings
 from orders_platform.supervision import dagster_home
@@ -93,6 +95,8 @@ class Live:
 
         try:
             return JSONResponse(await run_in_threadpool(read))
+        except (StoreError, StackError) as error:
+            return JSONResponse({"error": error.what, "fix": error.fix}, 503)
         except OrdersError as error:
             return JSONResponse({"error": error.what, "fix": error.fix}, 404)
 
@@ -111,37 +115,47 @@ class Live:
 
     def _told(self) -> bytes:
         settings = self._settings
-        links = {"dagster": dagster_home.SERVER.url(settings.home), "charts": settings.live.charts_url}
+        links = {
+            "dagster": dagster_home.SERVER.url(settings.home),
+            "prometheus": prometheus.SERVER.url(settings.home),
+            "charts": settings.live.charts_url,
+        }
         return msgspec.json.encode(links | as_keys(self._watching.state, self._watching.stale_s()))
 
 
 def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
-    """Return the state in the keys of `/api/numbers.json`: times are RFC 3339, amounts in minor units."""
+    """Return the state in the keys of `/api/numbers.json`: times are RFC 3339, amounts in minor units.
+
+    A key is absent until it was looked at: nothing and unknown are not the same.
+    """
     numbers = state.numbers
     told: dict[str, Any] = {
         "stale": stale_s is None or stale_s > STALE_AFTER_S,
         "stale_s": None if stale_s is None else round(stale_s, 1),
         "trouble": " ".join(filter(None, state.troubles.values())),
-        "day": state.day,
         "at": None,
         "matcher": None,
     }
+    if state.day_looked:
+        told["day"] = state.day
     if numbers is None:
         return told
-    currencies = {row["currency"] for row in (*numbers.orders, *numbers.at_risk) if row["currency"]}
     told |= {
         "at": format_ms(numbers.at_ms),
-        "digits": {currency: digits_of(currency) for currency in sorted(currencies)},
+        "digits": _digits(numbers, state.day),
         "rates": msgspec.to_builtins(numbers.rates),
         "orders": numbers.orders,
         "matched_minor": numbers.matched_minor(),
         "at_risk_minor": numbers.at_risk_minor(),
         "at_risk": numbers.at_risk,
         "newest_breaks": [_with_time(msgspec.to_builtins(each), "broke_at") for each in numbers.newest_breaks],
-        "dead_letters": numbers.counted.dead_letters,
-        "restarts": numbers.counted.restarts,
-        "minutes": [row | {"minute": format_ms(row["minute"])} for row in numbers.counted.minutes],
     }
+    if numbers.counted.at_ms:
+        told |= {
+            "dead_letters": numbers.counted.dead_letters,
+            "restarts": numbers.counted.restarts,
+            "minutes": [row | {"minute": format_ms(row["minute"])} for row in numbers.counted.minutes],
+        }
     if (beat := numbers.heartbeat) is not None:
         told["matcher"] = {
             "state": beat.state,
@@ -158,6 +172,13 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
             "failure": beat.failure,
         }
     return told
+
+
+def _digits(numbers: Numbers, day: Mapping[str, Any] | None) -> dict[str, int]:
+    """Return how many digits the minor unit has of each currency that is shown."""
+    currencies = {row["currency"] for row in (*numbers.orders, *numbers.at_risk) if row["currency"]}
+    currencies |= set() if day is None else day["currencies"].keys()
+    return {currency: digits_of(currency) for currency in sorted(currencies)}
 
 
 def _with_time(fields: dict[str, Any], name: str) -> dict[str, Any]:

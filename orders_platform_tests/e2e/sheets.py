@@ -7,12 +7,12 @@ Needs Chromium. Writes the pages and what was printed to the directory.
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from orders_platform.local import chromium
 from orders_platform.reports.render import html
 from orders_platform.reports.statement import Statement
 from orders_platform_tests.reports import pages
@@ -29,13 +29,12 @@ DAYS: dict[str, Statement] = {
 }
 
 
-def printed(browser: str, page: Path, profile: Path) -> int:
+def printed(browser: Path, page: Path, profile: Path) -> int:
     """Print a page to a PDF beside it and return how many sheets that took."""
     sheet = page.with_suffix(".pdf")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    quiet = ["--disable-component-update", "--disable-sync", "--no-pdf-header-footer", f"--user-data-dir={profile}"]
+    options = ["--headless", "--no-sandbox", "--no-pdf-header-footer", f"--user-data-dir={profile}"]
     subprocess.run(
-        [browser, *options, *quiet, f"--print-to-pdf={sheet}", page.as_uri()],
+        [browser, *chromium.OPTIONS, *options, f"--print-to-pdf={sheet}", page.as_uri()],
         check=True,
         capture_output=True,
         timeout=120,
@@ -49,9 +48,7 @@ def main() -> int:
     arguments.add_argument("--to", type=Path, required=True, help="Where pages and sheets are written.")
     arguments.add_argument("--only", choices=DAYS, nargs="*", default=list(DAYS), help="Only these days.")
     chosen = arguments.parse_args()
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("There is no Chromium on PATH. Install one.")
+    browser = chromium.ensure_chromium()
     chosen.to.mkdir(parents=True, exist_ok=True)
     most = 0
     with tempfile.TemporaryDirectory() as profile:

@@ -1,90 +1,156 @@
-"""The live page's server as a real process, over a store of the test's own."""
+"""A stored shop, the live page's server over it as a process of its own, and a browser: one of each a module."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from orders_platform.local import processes
-from orders_platform.surroundings import ROOT
+from orders_platform.local import chromium
+from orders_platform.store import schema
+from orders_platform.store.client import Store, connect
 from orders_platform_tests.conftest import RunningStack
+from orders_platform_tests.live.serving import Server
+from orders_platform_tests.live.shop import Shop, Topics, adverse, message, zone_of_noon
 
-READY_S = 60.0
+PATIENCE_MS = 20_000
+ORDERS, ADVERSE = 300, 150
+Visit = Callable[..., Page]
 
 
-class Server:
-    """`python -m orders_platform.live` on a free port."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        program = chromium.find_chromium()
+        browser = playwright.chromium.launch(executable_path=program, args=list(chromium.OPTIONS))
+        yield browser
+        browser.close()
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._environment = environment
 
-    def start(self) -> None:
-        """Start it, and return once it has seen the store."""
-        command = [sys.executable, "-m", "orders_platform.live", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
-        self.until(lambda: self.numbers()["at"] is not None)
+@pytest.fixture(scope="module")
+def mongo_uri(stack: RunningStack) -> str:
+    return stack.mongo_uri
 
-    def stop(self) -> None:
-        """End it, as `orders down` does."""
-        self.process.terminate()
-        self.process.wait(20)
 
-    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        """Return status and body of one answer."""
-        asked = urllib.request.Request(self.address + path, headers=headers)
-        try:
-            with urllib.request.urlopen(asked, timeout=20) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+@pytest.fixture(scope="module")
+def live_store(mongo_uri: str) -> Iterator[Store]:
+    """A migrated store that the module's tests share."""
+    store = connect(mongo_uri, f"live_{secrets.token_hex(6)}")
+    schema.migrate(store)
+    yield store
+    store.client.drop_database(store.database.name)
+    store.close()
 
-    def numbers(self) -> dict[str, Any]:
-        """Return what `/api/numbers.json` says now."""
-        return json.loads(self.get("/api/numbers.json")[1])
 
-    def until(self, holds: Callable[[], object], timeout_s: float = READY_S) -> None:
-        """Wait until something holds; a server that does not answer yet is waited for."""
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                if holds():
-                    return
-            except OSError:
-                assert self.process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline_s, "it did not come to that in time"
-            time.sleep(0.1)
+@pytest.fixture(scope="module")
+def live_topics(stack: RunningStack) -> Topics:
+    """Topics that the module's tests share."""
+    return Topics(stack.bootstrap_servers, f"live-{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="module")
+def shop(live_store: Store, live_topics: Topics) -> Shop:
+    of_no_and_three_digits = [
+        message(kind, f"o-{currency}", amount_minor=12_345, currency=currency, payment_id="p")
+        for currency in ("JPY", "KWD")
+        for kind in ("order_placed", "payment_captured")
+    ]
+    before = [*adverse(ADVERSE), *of_no_and_three_digits]
+    made = Shop(live_store, live_topics, ORDERS, zone_of_noon(), before=before)
+    made.close_yesterday()
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(shop: Shop, mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home: Path = tmp_path_factory.mktemp("live")
+    made = Server(home, **shop.settings(mongo_uri))
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture
 def serve(
     stack: RunningStack, database: tuple[str, str], topics: tuple[str, str, str], tmp_path: Path
 ) -> Iterator[Callable[..., Server]]:
-    """Starts servers over the test's database and topics; settings are given as variables."""
+    """Starts servers over the test's own database and topics; settings are given as variables."""
     made: list[Server] = []
 
     def start(**variables: str) -> Server:
         uri, name = database
-        own = {"ORDERS_HOME": str(tmp_path / "home"), "ORDERS_MONGO__URI": uri, "ORDERS_MONGO__DATABASE": name}
-        own["ORDERS_KAFKA__BOOTSTRAP_SERVERS"] = stack.bootstrap_servers
-        for role, topic in zip(("ORDERS", "PAYMENTS", "ADJUSTMENTS"), topics, strict=True):
-            own[f"ORDERS_KAFKA__{role}_TOPIC"] = topic
-        made.append(Server(processes.environment(own | {"PATH": os.environ["PATH"]} | variables)))
+        given = {"ORDERS_MONGO__URI": uri, "ORDERS_MONGO__DATABASE": name}
+        given |= Topics(stack.bootstrap_servers, topics[0].removesuffix("-orders")).settings() | variables
+        made.append(Server(tmp_path / f"home-{len(made)}", **given))
         made[-1].start()
+        made[-1].until(lambda: made[-1].numbers()["at"] is not None)
         return made[-1]
 
     yield start
     for server in made:
         server.stop()
+
+
+class Visitor:
+    """Opens the page. Whatever it does meanwhile, it asks nobody else, and nothing goes wrong in it: what does is kept
+    in `problems`."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser, self._url = browser, url
+        self.problems: list[str] = []
+
+    def open(self, address: str, expected: str | None, **options: Any) -> Page:
+        """Open an address in a context of its own; `expected` is a part of the messages that are no problem."""
+
+        def trouble(text: str) -> None:
+            if expected is None or expected not in text:
+                self.problems.append(text)
+
+        page = self._browser.new_context(**options).new_page()
+        page.on("console", lambda said: trouble(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: trouble(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith((self._url, "data:")) else trouble(asked.url))
+        page.goto(f"{self._url}{address}")
+        return page
+
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser, server: Server) -> Visitor:
+    return Visitor(browser, server.url)
+
+
+@pytest.fixture
+def visit(visitor: Visitor, shop: Shop) -> Iterator[Visit]:
+    """Opens the page for this test alone."""
+    opened: list[Page] = []
+    shop.beat()
+
+    def visit(address: str = "/", *, expected: str | None = None, **options: Any) -> Page:
+        opened.append(visitor.open(address, expected, **options))
+        return opened[-1]
+
+    yield visit
+    for page in opened:
+        page.context.close()
+    problems, visitor.problems = visitor.problems, []
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def shared_page(visitor: Visitor) -> Page:
+    return visitor.open("/", None)
+
+
+@pytest.fixture
+def page(shared_page: Page, visit: Visit) -> Page:
+    """The page with figures in it, which the module's tests share: no story is open, and nobody is in a list."""
+    assert visit is not None  # it looks for problems afterwards
+    shared_page.evaluate("location.hash = ''")
+    expect(shared_page.locator("dialog")).to_be_hidden()
+    shared_page.evaluate("document.activeElement.blur()")  # where closing it had put the focus
+    shared_page.mouse.move(0, 0)
+    expect(shared_page.locator("#word")).to_have_text("matching")
+    return shared_page

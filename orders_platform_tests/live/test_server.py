@@ -25,7 +25,7 @@ from orders_platform.streams.publish import Publisher
 from orders_platform_tests import matcher_words
 from orders_platform_tests.adversary import DEADLINE_MS
 from orders_platform_tests.conftest import RunningStack
-from orders_platform_tests.live.conftest import Server
+from orders_platform_tests.live.serving import Server
 from orders_platform_tests.store.deliveries import RULES, change, paid, placed
 
 pytestmark = pytest.mark.services
