@@ -8,13 +8,20 @@ from orders_platform.live.server import Live
 from orders_platform.live.watching import Watching
 from orders_platform.settings import Settings
 
+ENDING_S = 3
+"""Open pages hold their streams open, which end by themselves; whatever else takes longer is cut off."""
+
 
 def main(port: int) -> None:
     """Serve until the process is ended."""
     settings = Settings.load()
-    app = Live(settings, Watching(settings)).app()
-    # Open pages hold their streams open: they are cut off, and come back by themselves.
-    uvicorn.run(app, host=settings.live.host, port=port, log_level="warning", timeout_graceful_shutdown=1)
+    live = Live(settings, Watching(settings))
+    config = uvicorn.Config(
+        live.app(), host=settings.live.host, port=port, log_level="warning", timeout_graceful_shutdown=ENDING_S
+    )
+    server = uvicorn.Server(config)
+    live.is_ending = lambda: server.should_exit
+    server.run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Live:
         self._settings, self._watching = settings, watching
         self._registry = CollectorRegistry()
         self._registry.register(NumbersCollector(watching.metrics))
+        self.is_ending: Callable[[], bool] = lambda: False
+        """Says whether the server is about to end, and with it all streams."""
         self._health: tuple[float, bool, dict[str, Any]] | None = None
         self._asking = asyncio.Lock()
 
@@ -80,7 +82,7 @@ class Live:
 
     async def _events(self, request: Request) -> Response:
         async def stream() -> AsyncIterator[bytes]:
-            while not await request.is_disconnected():
+            while not self.is_ending() and not await request.is_disconnected():
                 yield b"data: " + self._told() + b"\n\n"
                 await asyncio.sleep(EVERY_S)
 

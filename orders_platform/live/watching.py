@@ -121,10 +121,11 @@ class Watching:
 
     def _look(self) -> None:
         with closing(self.store()) as store:
-            while not self._ended.wait(LOOK_S):
+            while not self._ended.is_set():
                 numbers = self._looker.look(store)
                 self._set(numbers=numbers, seen_s=time.monotonic())
                 self._trouble(MONGODB)
+                self._ended.wait(LOOK_S)
 
     def _ask_kafka(self) -> None:
         """Ask how many messages wait, which a matcher that is down can't say."""
@@ -143,9 +144,10 @@ class Watching:
 
     def _count(self) -> None:
         with closing(self.store(_COUNT_TIMEOUT_S)) as store:
-            while not self._ended.wait(COUNT_S):
+            while not self._ended.is_set():
                 if self._looker.is_due():
                     self._looker.count(store)
+                self._ended.wait(COUNT_S)
 
     def _day(self) -> None:
         wait_s = 0.0

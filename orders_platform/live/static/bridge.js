@@ -13,11 +13,12 @@ const LINES = [
   ["chargebacks_reversed_minor", "charge-backs won", -1],
   ["corrections_minor", "corrections", 1],
 ];
+const NOT_COUNTED = "Not counted: without the statement of the day before, all orders would have to be gone through.";
 const TALL = 12; // of a step, in its own units; the style stretches it to the row
 
 export function day(now) {
   const its = now.day;
-  say(by("day_note"), its ? about(now, its) : "The day before has no statement yet for this one to build upon.");
+  say(by("day_note"), its ? about(now, its) : NOT_COUNTED);
   const currencies = Object.entries(its?.currencies ?? {}).sort((a, b) => moved(b[1]) - moved(a[1]));
   show(by("bridges"), currencies.length > 0);
   keyed(by("bridges"), currencies, ([currency]) => currency, create, fill);

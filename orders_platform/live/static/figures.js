@@ -9,12 +9,11 @@ const WORDS = { ok: "add up", break: "break", pending: "wait" };
 export function figures(now) {
   pace(now);
   matcher(now);
-  if (!now.orders) return; // not counted yet, which is not the same as none
   const totals = outcomes(now.orders);
   stored(now, totals);
   moneyByCurrency(now);
   orders(now.orders, totals);
-  rejected(now.dead_letters);
+  if (now.dead_letters) rejected(now.dead_letters); // not counted yet is not the same as none
 }
 
 function outcomes(rows) {
