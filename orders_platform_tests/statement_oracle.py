@@ -157,7 +157,7 @@ def _lines(before: AsOf, after: AsOf, start: int) -> dict[str, Money]:
     return lines
 
 
-def _at_risk(kind: str, document: dict[str, Any]) -> int:
+def at_risk_minor(kind: str, document: dict[str, Any]) -> int:
     due, net = document["due_minor"] or 0, document["net_minor"]
     if kind in {"unpaid", "underpaid"}:
         return due - net
@@ -194,7 +194,7 @@ def _break(kind: str, order_id: str, seen: date, day: date, zone: str, order: Or
         "kind": kind,
         "order_id": order_id,
         "currency": found.document["currency"],
-        "at_risk_minor": _at_risk(kind, found.document),
+        "at_risk_minor": at_risk_minor(kind, found.document),
         "opened_on": opened.isoformat(),
         "age_days": (day - opened).days,
         "foreign_minor": _foreign(found) if kind == "currency_mismatch" else {},
