@@ -112,6 +112,7 @@ def test_every_key_has_a_variable_that_sets_it(tmp_path: Path) -> None:
     secrets = ("kafka.password_secret", "mongo.uri_secret", "alerts.webhook_url_secret")
     given |= dict.fromkeys(secrets, "projects/p/secrets/s/versions/1")
     given |= {"matcher.starting_offsets": "latest", "alerts.format": "json", "alerts.statement_deadline": "1h"}
+    given |= {"live.host": "0.0.0.0", "live.charts_url": "https://charts.example/d"}
     for key in known_keys():
         if key != "home":
             environ = {variable_of(key): given.get(key, "1")}
