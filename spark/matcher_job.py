@@ -25,6 +25,7 @@ from orders_platform.matcher.hot import Bounds
 from orders_platform.matcher.sweep import PORTION_ORDERS, sweep
 from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
+from orders_platform.store import recount
 from orders_platform.store.client import Store, connect
 from orders_platform.streams.offsets import behind, complete, end_offsets
 from orders_platform.version import code_version
@@ -35,6 +36,7 @@ from spark.source import by_bucket, read_messages
 
 LOOP_S = 1.0
 ASK_KAFKA_S = 5.0
+COUNT_AGAIN_S = 60.0
 LEASE_TTL_S = 15.0
 DRAIN_TIMEOUT_S = 60.0
 PATIENCE_S = 60.0  # how long the loop bears with a MongoDB that is away; the supervisor sees the rest
@@ -70,6 +72,7 @@ class Driver:
         if (beat := records.read_heartbeat(self.store)) is not None:
             self.offsets = beat.offsets  # of the driver before this one, until the first batch
         query = self._start(build_session(self.settings, self.checkpoint_path))
+        threading.Thread(target=self._count_what_was_there, daemon=True).start()
         answered_s = time.monotonic()
         while query.isActive:
             try:
@@ -105,6 +108,17 @@ class Driver:
         )
         self._leave_sign()
         return False
+
+    def _count_what_was_there(self) -> None:
+        """Bring the running totals to a database from before them. By now whoever wrote without them is deposed."""
+        while True:
+            try:
+                recount.count_what_was_there(self.store)
+            except StoreError as error:
+                print(error, file=sys.stderr)  # noqa: T201 - the log of a detached process
+                time.sleep(COUNT_AGAIN_S)
+            else:
+                return
 
     def _leave_sign(self) -> None:
         """Touch the file whose age a probe looks at: every ten seconds, that must not cost the start of a Python."""

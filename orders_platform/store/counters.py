@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import bson
 from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 
@@ -27,6 +28,8 @@ BREAKS = ("breaks", "at_risk_minor")
 NEWEST = 20
 """How many of the orders that broke last each writer remembers."""
 _BREAK = "break"
+_DECIMAL_OF_0 = 0x3040 << 112
+_DECIMAL_SIGN = 1 << 127
 
 
 class Turned(NamedTuple):
@@ -92,7 +95,7 @@ class Deltas:
 
 
 def newest_broken(store: Store) -> list[Turned]:
-    """Return the orders that broke last, newest first; some may have been settled since.
+    """Return the orders that broke last by each writer, newest first; some may have been settled since.
 
     Raises:
         StoreError: MongoDB could not be reached.
@@ -104,7 +107,7 @@ def newest_broken(store: Store) -> list[Turned]:
         for each in row["newest"]:
             last_ms[each["order_id"]] = max(int(each["at"]), last_ms.get(each["order_id"], 0))
     newest_first = sorted(last_ms.items(), key=lambda each: (-each[1], each[0]))
-    return [Turned(*each) for each in newest_first[:NEWEST]]
+    return [Turned(*each) for each in newest_first]
 
 
 def increment(
@@ -112,9 +115,20 @@ def increment(
 ) -> RawBSONDocument:
     """Return the statement that adds to a row of a writer: to its figures of these names, of orders or breaks with this
     key."""
-    added = {"$inc": {name: Int64(amount) for name, amount in zip(names, by, strict=True)}}
+    figures = zip(names, by, strict=True)
+    added = {"$inc": {name: _money(its) if name.endswith("_minor") else Int64(its) for name, its in figures if its}}
     row_id = " ".join((writer, of, *(text or "-" for text in key.values())))
     return _upsert(row_id, added, {"writer": writer, "of": of, **key})
+
+
+def _money(amount_minor: int) -> Decimal128:
+    """Return an amount as it is added up: orders that fit 64 bits each come to more, a decimal holds 34 digits.
+
+    Its bits are set as the type lays them out (BSON's binary integer decimal, exponent 0): by way of text it takes five
+    times as long.
+    """
+    bits = _DECIMAL_OF_0 | abs(amount_minor) | (_DECIMAL_SIGN if amount_minor < 0 else 0)
+    return Decimal128.from_bid(bits.to_bytes(16, "little"))
 
 
 def _upsert(row_id: str, change: dict[str, Any], first: dict[str, Any]) -> RawBSONDocument:

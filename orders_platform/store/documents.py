@@ -15,6 +15,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple
 
+import msgspec
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 
@@ -53,7 +54,7 @@ class Damaged:
     """In the place of a stored document that can't be read."""
 
 
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, msgspec.ValidationError)
 """What reading or folding a document may raise that somebody has written past the schema."""
 _EVENT_FIELDS = (
     "event_id",
@@ -218,20 +219,10 @@ def stored(found: Mapping[str, Any]) -> Stored:
 
 
 def counted(found: Mapping[str, Any]) -> Counted | None:
-    """Return what a stored document counts as, or None where somebody has written past the schema."""
+    """Return what a stored document counts as, or None where somebody has written past the schema: as nothing."""
     try:
-        return Counted(
-            found["status"],
-            found["outcome"],
-            tuple(found["reasons"]),
-            found["currency"],
-            _maybe(found["due_minor"]),
-            int(found["captured_minor"]),
-            int(found["refunded_minor"]),
-            int(found["charged_back_minor"]),
-            int(found["net_minor"]),
-        )
-    except UNREADABLE:
+        return msgspec.convert([found[name] for name in Counted.__struct_fields__], Counted)
+    except (KeyError, msgspec.ValidationError):
         return None
 
 
@@ -289,12 +280,13 @@ def merged_ms(found: Mapping[str, Any]) -> list[int | None]:
 
 def _event(order_id: str, item: Mapping[str, Any]) -> Event:
     get = item.get
-    return Event(
+    # Converted, as somebody may have written past the schema: what is no text must not get any further.
+    fields = (
         item["event_id"],
         item["type"],
         order_id,
         time_ms(item["occurred_at"]),
-        _maybe(get("amount_minor")),
+        get("amount_minor"),
         get("currency"),
         get("payment_id"),
         get("refund_id"),
@@ -303,6 +295,7 @@ def _event(order_id: str, item: Mapping[str, Any]) -> Event:
         get("method"),
         get("reason"),
     )
+    return msgspec.convert(fields, Event)
 
 
 def time_ms(time: datetime | DatetimeMS) -> int:

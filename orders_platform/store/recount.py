@@ -13,12 +13,14 @@ from pymongo.read_preferences import ReadPreference
 
 from orders_platform.errors import RetryableStoreError
 from orders_platform.store import views
-from orders_platform.store.client import DURABLE, Store
+from orders_platform.store.client import DURABLE, Store, within
 from orders_platform.store.counters import BREAKS, ORDERS, increment
 from orders_platform.store.failures import DUPLICATE_KEY, SNAPSHOT_UNAVAILABLE, WRITE_CONFLICT, translated
 
 WRITER = "recount"
 _MARK = {"_id": WRITER}
+COUNT_S = 600.0
+"""How long a count may take: some hundred million orders. By default MongoDB keeps a moment readable for half of it."""
 _ATTEMPTS = 10
 _PAUSE_S = 0.5
 _KINDS = (
@@ -42,12 +44,14 @@ class Drift(NamedTuple):
 
 
 def drifts(store: Store) -> list[Drift]:
-    """Count all stored orders, and return the totals that differ, both as of one moment.
+    """Count all stored orders, and return the totals that differ, both as of one moment. A document that somebody wrote
+    past the schema counts as nothing, here as in the totals.
 
     Raises:
         StoreError: MongoDB could not be reached, or no longer keeps the moment when the counting began.
     """
-    return _look(store)[0]
+    with within(COUNT_S):
+        return _look(store)[0]
 
 
 def recount(store: Store) -> list[Drift]:
@@ -56,21 +60,23 @@ def recount(store: Store) -> list[Drift]:
     Raises:
         StoreError: as `drifts`; or somebody else kept recounting.
     """
-    for _ in range(_ATTEMPTS):
-        found, times = _look(store)
-        if _correct(store, found, times):
-            return found
+    with within(COUNT_S):
+        for _ in range(_ATTEMPTS):
+            found, times = _look(store)
+            if _correct(store, found, times):
+                return found
     raise RetryableStoreError("Somebody else keeps recounting.", "Try again.")
 
 
-def is_counted(store: Store) -> bool:
-    """Say whether the orders of this database have been counted since it has running totals.
+def count_what_was_there(store: Store) -> list[Drift]:
+    """Recount, unless somebody did since this database has running totals: it may have orders from before.
 
     Raises:
-        StoreError: MongoDB could not be reached.
+        StoreError: as `recount`.
     """
     with translated():
-        return store.counters.find_one(_MARK) is not None
+        counted = store.counters.find_one(_MARK) is not None
+    return [] if counted else recount(store)
 
 
 def _look(store: Store) -> tuple[list[Drift], int]:
@@ -111,8 +117,7 @@ def _added_up(
 ) -> defaultdict[tuple[str | None, ...], Counter[str]]:
     added: defaultdict[tuple[str | None, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
-        # Of a document that somebody wrote past the schema, no text may be there.
-        key = tuple(text if isinstance(text := row.get(name), str) else None for name in keys)
+        key = tuple(row.get(name) for name in keys)
         added[key].update({name: row[name] for name in names})
     return added
 

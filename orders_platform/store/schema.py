@@ -19,7 +19,6 @@ from orders_platform.store import views
 from orders_platform.store.client import Store
 from orders_platform.store.day import EVENT_TIMES, LATE, UNSETTLED, UNSETTLED_OUTCOMES
 from orders_platform.store.failures import translated
-from orders_platform.store.recount import is_counted, recount
 
 VERSION = 4
 
@@ -60,8 +59,6 @@ def migrate(store: Store) -> None:
         stamped_since = {"$ifNull": ["$stamped_since", "$$NOW"]}
         recorded_now = {"version": {"$max": ["$version", Int64(VERSION)]}, "stamped_since": stamped_since}
         store.matcher.update_one({"_id": "schema"}, [{"$set": recorded_now}], upsert=True)
-    if not is_counted(store):
-        recount(store)
 
 
 def _validate(store: Store, name: str, validator: Mapping[str, Any]) -> None:
@@ -222,7 +219,7 @@ _INDEXES = {
     "statement_breaks": [IndexModel([("statement", ASCENDING), ("part", ASCENDING)], name="of_statement")],
     "matcher": [
         IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0),
-        # The batches of the last hour, among those of a week; nothing else there has a `committed_at` of its own.
+        # The batches of the last hour, among those of a week. Of the rest only the heartbeat has a `committed_at`.
         IndexModel([("committed_at", ASCENDING)], name="by_commit", sparse=True),
     ],
 }

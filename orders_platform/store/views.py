@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from bson import json_util
 from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
@@ -64,4 +65,6 @@ def minutes_since(store: Store, since_ms: int) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal128):
+        return int(value.to_decimal())
     return int(value) if isinstance(value, Int64 | DatetimeMS) else value

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from confluent_kafka import Producer
 from pymongo import MongoClient
 
 from orders_platform.local import broker, mongod
+from orders_platform.store import recount
+from orders_platform.store.client import connect
 from orders_platform_tests.e2e.platform import Platform
 from orders_platform_tests.poison import POISON
 
@@ -165,3 +168,15 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(platform: Platform) -> None:
         assert uri not in command_line(process)
     for log in Path(platform.home / "logs").iterdir():
         assert uri.encode() not in log.read_bytes(), log.name
+
+
+def test_orders_from_before_there_were_totals_are_counted_by_the_next_matcher(platform: Platform) -> None:
+    with closing(connect(mongod.uri(platform.home), "orders_platform")) as store:
+        store.counters.drop()
+        assert recount.drifts(store) != []
+        epoch = platform.matcher()["epoch"]
+        platform.wait_for_the_next(platform.kill_matcher(), epoch)
+        deadline_s = time.monotonic() + 60
+        while recount.drifts(store) != []:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.5)

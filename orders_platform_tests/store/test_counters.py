@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orders_platform.errors import FatalStoreError
 from orders_platform.matching import fold
 from orders_platform.matching.breaks import counted_as
-from orders_platform.store import counters, recount, schema, views
+from orders_platform.store import counters, queries, recount, views
 from orders_platform.store.client import Store, connect
 from orders_platform.store.counters import Deltas
 from orders_platform.store.merge import Change, Known, merge
@@ -157,12 +157,42 @@ def test_recounting_while_others_merge_and_recount_leaves_the_right_totals(
     assert recount.drifts(store) == []
 
 
-def test_a_database_from_before_is_counted_by_the_migration(store: Store) -> None:
+def test_a_database_from_before_is_counted_once(store: Store) -> None:
     deliver(store, 5, orders=50)
     store.counters.drop()
-    schema.migrate(store)
+    assert recount.count_what_was_there(store) != []
     assert totals(store) == added_up(exported(store))
-    assert recount.is_counted(store)
+    store.counters.update_one({"of": "orders"}, {"$inc": {"orders": Int64(1)}})
+    assert recount.count_what_was_there(store) == [], "from then on a person asks for it"
+
+
+LARGEST_MINOR = 10**15
+"""What the contract takes as an amount."""
+
+
+def test_totals_that_64_bits_do_not_hold_are_exact(store: Store) -> None:
+    """The contract takes all of these, so nothing of it may stop the matcher: together they come to 10^19 and more."""
+    changes = [
+        change(*(paid(f"o-{number}", at, amount_minor=LARGEST_MINOR) for at in range(499))) for number in range(40)
+    ]
+    merge(store, changes[:20], CLOCK_MS, RULES)
+    merge(store, changes[20:], CLOCK_MS, RULES)
+    assert totals(store) == added_up(exported(store))
+    assert sum(row["captured_minor"] for row in views.rows(store, "v_status_totals")) == 40 * 499 * LARGEST_MINOR
+    assert recount.drifts(store) == []
+    store.counters.drop()
+    recount.recount(store)
+    assert totals(store) == added_up(exported(store))
+
+
+def test_a_total_without_orders_that_is_not_nothing_is_told(store: Store) -> None:
+    """Changed by hand while its order is the only one, then left by it: the row has money of nobody."""
+    merge(store, [change(paid("o", 1))], CLOCK_MS, RULES)
+    store.orders.update_one({"_id": "o"}, {"$inc": {"net_minor": Int64(5)}})
+    merge(store, [change(placed("o"))], CLOCK_MS, RULES)
+    assert recount.recount(store) != []
+    assert totals(store) == added_up(exported(store))
+    assert recount.drifts(store) == []
 
 
 def test_totals_that_can_not_be_added_to_stop_the_matcher_and_become_no_dead_letters(store: Store) -> None:
@@ -181,10 +211,26 @@ def test_the_orders_that_broke_last_are_remembered_across_writers(store: Store) 
     for number in range(30):
         merge(store, [change(paid(f"o-{number:02}"))], LATER_MS, RULES, writer=f"bucket-{number % 2}")
     broken = counters.newest_broken(store)
-    assert [each.order_id for each in broken] == [f"o-{number:02}" for number in range(29, 9, -1)]
+    assert [each.order_id for each in broken] == [f"o-{number:02}" for number in range(29, -1, -1)]
     # An order that goes on being a break did not break again.
     merge(store, [change(paid("o-00", 2))], LATER_MS, RULES, writer="bucket-0")
     assert counters.newest_broken(store) == broken
+
+
+def test_orders_that_were_settled_since_leave_room_for_older_breaks(store: Store) -> None:
+    late = [change(paid(f"o-{number:02}")) for number in range(20)]
+    merge(store, late, LATER_MS, RULES, writer="bucket-0")
+    swept = [change(paid(f"s-{number:02}")) for number in range(20)]
+    merge(store, swept, LATER_MS + 1, RULES, writer="deadlines")
+    merge(store, [change(placed(f"s-{number:02}")) for number in range(20)], LATER_MS + 2, RULES)
+    assert [each.order_id for each, _ in queries.newest_breaks(store)] == [f"o-{number:02}" for number in range(20)]
+
+
+def test_dead_letters_are_counted_without_reading_them(store: Store) -> None:
+    asked = {"aggregate": "dead_letters", "pipeline": queries.LETTERS_BY_REASON, "cursor": {}}
+    told = store.database.command("explain", asked, verbosity="executionStats")
+    assert "newest_by_reason" in str(told)
+    assert "FETCH" not in str(told)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=30))

@@ -12,7 +12,7 @@ from orders_platform.matcher.bucket import Counts, Messages, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.matcher.sweep import sweep
 from orders_platform.matching import Rules
-from orders_platform.store import queries
+from orders_platform.store import queries, recount, views
 from orders_platform.store.client import Store
 from orders_platform_tests.adversary import DEADLINE_MS, OPENING_MS
 from orders_platform_tests.store.deliveries import paid, placed
@@ -39,8 +39,8 @@ class Bucket:
     """A matcher's bucket, with or without a memory of what is stored."""
 
     def __init__(self, store: Store, bounds: Bounds) -> None:
-        self._store = store
-        self._hot = HotOrders(None, bounds)
+        self._store, self._bounds = store, bounds
+        self._kept: bytes | None = None
         self._offset = 0
 
     def match(self, *events: Event, clock_ms: int = OPENING_MS + 60_000) -> Counts:
@@ -48,12 +48,18 @@ class Bucket:
         first, self._offset = self._offset, self._offset + len(values)
         offsets, count = range(first, self._offset), len(values)
         messages = Messages(values, ["orders"] * count, [0] * count, list(offsets), [OPENING_MS] * count)
-        return match(messages, self._hot, clock_ms, self._store, Rules())
+        hot = HotOrders(self._kept, self._bounds)
+        counts = match(messages, hot, clock_ms, self._store, Rules())
+        self._kept = hot.pack()  # only now is what is over the bounds forgotten
+        return counts
 
 
-@pytest.fixture(params=[0, 100], ids=["cold", "hot"])
+COLD, HOT = Bounds(0, 1 << 20), Bounds(100, 1 << 20)
+
+
+@pytest.fixture(params=[COLD, HOT], ids=["cold", "hot"])
 def bucket(store: Store, request: pytest.FixtureRequest) -> Bucket:
-    return Bucket(store, Bounds(request.param, 1 << 20))
+    return Bucket(store, request.param)
 
 
 def damage(store: Store, order_id: str, how: Callable[[dict[str, Any]], Any]) -> None:
@@ -121,3 +127,30 @@ def test_a_schema_that_takes_none_of_our_documents_stops_the_matcher(store: Stor
     with pytest.raises(FatalStoreError, match="121"):
         bucket.match(placed("new"))
     assert not list(queries.export_dead_letters(store))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"currency": Int64(978)},
+        {"status": Int64(5)},
+        {"status": {}},
+        {"outcome": {}},
+        {"outcome": "break", "reasons": [["overflow"]]},
+        {"net_minor": "ten"},
+        {"due_minor": 1.5},
+    ],
+    ids=str,
+)
+def test_figures_that_are_none_are_overwritten_and_count_as_nothing_meanwhile(
+    store: Store, harm: dict[str, Any]
+) -> None:
+    bucket = Bucket(store, COLD)
+    bucket.match(*map(placed, NAMES))
+    damage(store, "broken", lambda _: harm)
+    recount.recount(store)
+    assert sum(row["orders"] for row in views.rows(store, "v_status_totals")) == len(NAMES) - 1
+    bucket.match(*map(paid, NAMES))
+    assert {each["status"] for each in store.orders.find()} == {"matched"}
+    assert views.rows(store, "v_status_totals")[0]["orders"] == len(NAMES)
+    assert recount.drifts(store) == []
