@@ -170,7 +170,7 @@ class KubernetesSettings(_Group):
 class LiveSettings(_Group):
     """The live page.
 
-    `host` is what it listens on: this machine alone, or every address of a container, where others get the metrics and
+    `host` is what it listens on: this machine alone, or every address of a container, where others get `/metrics` and
     nothing else. `charts_url` is the address of a dashboard of MongoDB Atlas Charts, to be embedded.
     """
 
@@ -232,7 +232,16 @@ class Settings(_Group):
             "matching": self.matching.model_dump(mode="json"),
             "matcher": self.matcher.model_dump(mode="json"),
         }
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+        return _hash(relevant)
+
+    def digest(self) -> str:
+        """Return a short hash of all settings but the home. No secret is in it, so that it may be shown: another
+        password alone gives no other digest."""
+        given = self.model_dump(mode="json", exclude={"home"})  # what is a secret is dumped as stars
+        given["kafka"]["client"] = {name: text for name, text in self.kafka.client.items() if not is_secret(name)}
+        if self.mongo.uri is not None:
+            given["mongo"]["uri"] = (_without_credentials(self.mongo.uri.get_secret_value()) or "").partition("?")[0]
+        return _hash(given)
 
 
 def is_secret(name: str) -> bool:
@@ -352,6 +361,10 @@ def _read_environment(env: Mapping[str, str]) -> dict[str, Any]:
             here = here.setdefault(group, {})
         here[last] = _mapping(key, text) if key == "kafka.client" else text
     return values
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _without_credentials(uri: str | None) -> str | None:

@@ -194,6 +194,33 @@ def test_the_fingerprint_sees_what_a_matcher_runs_with_and_no_more(tmp_path: Pat
     assert same not in others
 
 
+def test_the_digest_sees_every_setting_and_no_secret(tmp_path: Path) -> None:
+    def digest(**environ: str) -> str:
+        return load(tmp_path, **environ).digest()
+
+    plain = digest()
+    assert digest(ORDERS_HOME="/x") == plain
+    changed = [
+        digest(ORDERS_REPORTS__TIME_ZONE="Asia/Tokyo"),
+        digest(ORDERS_LOCAL__LIVE_PORT="9099"),
+        digest(ORDERS_LIVE__CHARTS_URL="https://charts.example/x"),
+        digest(ORDERS_MONGO__URI="mongodb://h/"),
+        digest(ORDERS_MONGO__URI="mongodb://other/"),
+        digest(ORDERS_KAFKA__CLIENT='{"security.protocol": "SSL"}'),
+    ]
+    assert len({plain, *changed}) == len(changed) + 1
+    first, second = (
+        digest(
+            ORDERS_MONGO__URI=f"mongodb://u:{word}@h/?authMechanismProperties=AWS_SESSION_TOKEN:{word}",
+            ORDERS_KAFKA__PASSWORD=word,
+            ORDERS_KAFKA__CLIENT=f'{{"ssl.key.password": "{word}"}}',
+            ORDERS_ALERTS__WEBHOOK_URL=f"https://h/{word}",
+        )
+        for word in ("one", "two")
+    )
+    assert first == second
+
+
 def test_the_fingerprint_does_not_depend_on_secrets(tmp_path: Path) -> None:
     first, second = (
         load(tmp_path, ORDERS_MONGO__URI=f"mongodb://u:{word}@h/", ORDERS_KAFKA__PASSWORD=word).fingerprint()

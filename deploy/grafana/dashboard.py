@@ -225,7 +225,7 @@ def health() -> Iterator[timeseries.Panel]:
         "Heartbeat", "Since the matcher's last sign of life; from ten seconds on it counts as down.", "s", [age]
     )
     restarts = (f"orders_matcher_restarts{{{ONE}}}", "restarts")
-    yield lines("Restarts", "Starts of the matcher in the last 24 hours, after the first.", "locale", [restarts])
+    yield lines("Restarts", "Starts of the matcher in the last 24 hours that nobody asked for.", "locale", [restarts])
     again = (f"rate(orders_matcher_conflicts_total{{{ONE}}}[$__rate_interval])", "again")
     text = "Merges that were done again, as another writer was faster: two matchers at once would show here."
     yield lines("Conflicts", text, "ops", [again])

@@ -19,6 +19,7 @@ from orders_platform.times import format_ms
 _REFRESH_S = 1.0
 _BREAKS = 10
 _SILENT_MS = 10_000
+_NONE = "-"  # of a damaged document
 
 
 def draw(numbers: Numbers) -> RenderableType:
@@ -28,9 +29,9 @@ def draw(numbers: Numbers) -> RenderableType:
     statuses = output.table("status", "outcome", "orders", right=("orders",))
     orders: Counter[tuple[str, str]] = Counter()
     for row in numbers.orders:
-        orders[row["outcome"], row["status"]] += row["orders"]
+        orders[row["outcome"] or _NONE, row["status"] or _NONE] += row["orders"]
     for (outcome, status), count in sorted(orders.items()):
-        statuses.add_row(status, f"[{output.STYLES[outcome]}]{outcome}[/]", f"{count:,}")
+        statuses.add_row(status, f"[{output.STYLES.get(outcome, 'red')}]{outcome}[/]", f"{count:,}")
     tables = [statuses]
     if dead_letters:
         letters = output.table("dead letters", "messages", right=("messages",))
@@ -85,25 +86,40 @@ def run(store: Store, *, once: bool) -> None:
     Raises:
         StoreError: MongoDB could not be reached at the start.
     """
+    store.ping()  # what can't be reached need not be counted
     looker = Looker()
-    numbers = _look(looker, store)
+    uncounted = _count(looker, store)
+    numbers = looker.look(store)
     out = output.console(stderr=False)
     if once or not out.is_terminal:
-        out.print(draw(numbers))
+        out.print(_frame(numbers, uncounted))
         return
     # Ctrl-C is how one leaves, so it is no failure.
-    with suppress(KeyboardInterrupt), Live(draw(numbers), console=out, screen=True, auto_refresh=False) as live:
+    with suppress(KeyboardInterrupt), Live(console=out, screen=True, auto_refresh=False) as live:
+        trouble = ""
         while True:
-            live.refresh()
+            live.update(_frame(numbers, uncounted, trouble), refresh=True)
             time.sleep(_REFRESH_S)
             try:
-                numbers, trouble = _look(looker, store), ""
+                numbers, trouble = looker.look(store), ""
+                if looker.is_due():
+                    uncounted = _count(looker, store)
             except StoreError as error:
-                trouble = f"[red]{escape(error.what)}[/]"
-            live.update(Group(draw(numbers), trouble))
+                trouble = _red(error.what)
 
 
-def _look(looker: Looker, store: Store) -> Numbers:
-    if looker.is_due():
+def _frame(numbers: Numbers, *troubles: str) -> RenderableType:
+    return Group(draw(numbers), *filter(None, troubles))
+
+
+def _count(looker: Looker, store: Store) -> str:
+    """Count what is counted row by row; return why it can't be, which is no reason not to show the rest."""
+    try:
         looker.count(store)
-    return looker.look(store)
+    except StoreError as error:
+        return _red(f"Dead letters can't be counted. {error}")
+    return ""
+
+
+def _red(text: str) -> str:
+    return f"[red]{escape(text)}[/]"

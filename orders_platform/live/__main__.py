@@ -17,7 +17,12 @@ def main(port: int) -> None:
     settings = Settings.load()
     live = Live(settings, Watching(settings))
     config = uvicorn.Config(
-        live.app(), host=settings.live.host, port=port, log_level="warning", timeout_graceful_shutdown=ENDING_S
+        live.app(),
+        host=settings.live.host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=ENDING_S,
+        proxy_headers=False,  # the gate goes by who is connected, not by who that says it is
     )
     server = uvicorn.Server(config)
     live.is_ending = lambda: server.should_exit

@@ -7,11 +7,11 @@ from starlette.datastructures import Headers as Received
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN = frozenset({"/metrics", "/healthz"})
-"""What anybody gets who can reach the server: it holds no order and no person."""
+OPEN = frozenset({"/metrics"})
+"""What anybody gets who can reach the server: it holds no order and no person, no process and no failure's text."""
 _REFUSAL = (
     "This is for the machine that it runs on, by its names 127.0.0.1 and localhost. "
-    "Forward a port to it, or put a proxy there that signs people in.\n"
+    "Forward a port to it, or put a proxy there that signs people in and sends `Host: localhost`, with its port.\n"
 )
 _HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
 

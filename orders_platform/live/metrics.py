@@ -20,7 +20,7 @@ from orders_platform.store.matcher_records import Heartbeat
 SILENT_AFTER_MS = 10_000
 """A matcher that gave no sign of life for so long is not up."""
 DOCUMENTS = ("inserted", "updated", "unchanged")
-NO_CURRENCY, OTHER = "none", "other"
+NONE, OTHER = "none", "other"
 CURRENCIES_MAX = 50
 """So many currencies have a label of their own."""
 
@@ -67,6 +67,9 @@ class NumbersCollector(Collector):
                 "When a supervisor last looked at the matcher.",
                 numbers.last_look.looked_at_ms / 1000,
             )
+        # One that never ran is down, too.
+        up = numbers.heartbeat is not None and _is_up(numbers, numbers.heartbeat)
+        yield _gauge("orders_matcher_up", "Whether the matcher's stream runs and gave a sign of life lately.", int(up))
         if numbers.heartbeat is not None:
             yield from _of_matcher(numbers, numbers.heartbeat)
         yield from _of_orders(numbers)
@@ -74,10 +77,12 @@ class NumbersCollector(Collector):
             yield from _of_counted(numbers.counted)
 
 
+def _is_up(numbers: Numbers, beat: Heartbeat) -> bool:
+    return beat.state == "running" and (numbers.silent_ms or 0) < SILENT_AFTER_MS
+
+
 def _of_matcher(numbers: Numbers, beat: Heartbeat) -> Iterator[Metric]:
     silent_ms = numbers.silent_ms or 0
-    up = beat.state == "running" and silent_ms < SILENT_AFTER_MS
-    yield _gauge("orders_matcher_up", "Whether the matcher's stream runs and gave a sign of life lately.", int(up))
     yield _gauge("orders_matcher_heartbeat_age_seconds", "Since the matcher's last sign of life.", silent_ms / 1000)
     yield _gauge("orders_matcher_epoch", "The matcher's life, counted from the first.", beat.epoch)
     if beat.committed_at_ms is not None:
@@ -128,16 +133,17 @@ def _of_orders(numbers: Numbers) -> Iterator[Metric]:
     due: Counter[tuple[str, ...]] = Counter()
     for row in numbers.orders:
         currency = label(row["currency"])
-        orders[row["outcome"], row["status"], currency] += row["orders"]
-        due[row["status"], currency] += row["due_minor"]
+        status = row["status"] or NONE  # what a document has that was damaged
+        orders[row["outcome"] or NONE, status, currency] += row["orders"]
+        due[status, currency] += row["due_minor"]
     breaks: Counter[tuple[str, ...]] = Counter()
     at_risk: Counter[tuple[str, ...]] = Counter()
     for row in numbers.at_risk:
-        key = (row["kind"], label(row["currency"]))
+        key = (row["kind"] or NONE, label(row["currency"]))
         breaks[key] += row["breaks"]
         at_risk[key] += row["at_risk_minor"]
     once = Counter({(label(currency or None),): amount for currency, amount in numbers.at_risk_minor().items()})
-    units = {(currency,): 10 ** digits_of(currency) for _, currency in due if currency not in (NO_CURRENCY, OTHER)}
+    units = {(currency,): 10 ** digits_of(currency) for _, currency in due if currency not in (NONE, OTHER)}
     yield _family("orders_stored", "Stored orders.", ("outcome", "status", "currency"), orders)
     yield _family("orders_due_minor", "Due for stored orders, minor units.", ("status", "currency"), _money(due))
     yield _family("orders_breaks", "Breaks as of now.", ("kind", "currency"), breaks)
@@ -154,7 +160,7 @@ def _labels(numbers: Numbers) -> Callable[[str | None], str]:
     for row in numbers.orders:
         orders[row["currency"]] += row["orders"]
     known = {currency for currency, _ in orders.most_common(CURRENCIES_MAX)}
-    return lambda currency: NO_CURRENCY if currency is None else currency if currency in known else OTHER
+    return lambda currency: NONE if currency is None else currency if currency in known else OTHER
 
 
 def _money(amounts: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
@@ -171,8 +177,8 @@ def _family(name: str, told: str, labels: Sequence[str], values: Mapping[tuple[s
 
 def _of_counted(counted: Counted) -> Iterator[Metric]:
     yield _gauge("orders_counted_timestamp_seconds", "When dead letters and starts were counted.", counted.at_ms / 1000)
-    yield _gauge("orders_matcher_restarts", "Starts of the last 24 hours after the first.", counted.restarts)
-    letters = {(reason,): count for reason, count in counted.dead_letters.items()}
+    yield _gauge("orders_matcher_restarts", "Starts of the last 24 hours that nobody asked for.", counted.restarts)
+    letters = {(reason or NONE,): count for reason, count in counted.dead_letters.items()}
     yield _family("orders_dead_letters", "Stored dead letters.", ("reason",), letters)
 
 

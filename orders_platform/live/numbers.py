@@ -1,4 +1,5 @@
-"""The numbers of now, from one source: the page, `/api`, the metrics and `orders watch` show the same.
+"""The numbers of now, from one source: the page, `/api`, the metrics and `orders watch` show the same. What waits in
+Kafka is no part of them: the page asks Kafka, `orders watch` has it from the heartbeat.
 
 What the matcher says of itself and the running totals of the orders are read at each look: some rows, however many
 orders are stored. What must be counted row by row is counted again and again, but for no more than a hundredth of the
@@ -12,19 +13,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from orders_platform.live.pace import Pace
 from orders_platform.matcher.bucket import WAIT_BOUNDS_MS
 from orders_platform.matching import Document
 from orders_platform.store import matcher_records as records
 from orders_platform.store import queries, views
 from orders_platform.store.client import Store
 from orders_platform.store.matcher_records import Heartbeat, LastLook
+from orders_platform.supervision.observe import HISTORY, restarts
 
 WINDOW_S = 10.0
 """Rates are means over so long, and waits those of so long."""
 SHARE = 100
 """Counting may take no more than a hundredth of the time."""
 MINUTES = 60
-_MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_MINUTE_MS = 60_000
 _MATCHED, _BREAK = "matched", "break"
 
 
@@ -34,7 +37,6 @@ class Rates(msgspec.Struct, frozen=True):
 
     messages_per_s: float | None = None
     matched_per_s: float | None = None
-    batches_per_s: float | None = None
     wait_p50_ms: float | None = None
     wait_p99_ms: float | None = None
 
@@ -53,7 +55,7 @@ class Broken(msgspec.Struct, frozen=True):
 
 class Counted(msgspec.Struct, frozen=True):
     """What is counted row by row: as of when (MongoDB's clock), dead letters by reason, what the matcher did in each of
-    the last minutes, and its starts of the last 24 hours but for the first of them."""
+    the last minutes, and its starts of the last 24 hours that nobody asked for."""
 
     at_ms: int = 0
     dead_letters: dict[str, int] = {}
@@ -96,7 +98,6 @@ class Numbers(msgspec.Struct, frozen=True):
 class _Sight(NamedTuple):
     at_s: float
     epoch: int
-    batch_id: int
     messages: int
     waits: Sequence[int]
     matched: int
@@ -110,7 +111,7 @@ class Looker:
         self._clock_s = clock_s
         self._seen: deque[_Sight] = deque()
         self._counted = Counted()
-        self._count_again_s = float("-inf")
+        self._pace = Pace(SHARE, clock_s=clock_s)
 
     def look(self, store: Store) -> Numbers:
         """Return what is to be seen now, with what was counted last.
@@ -133,9 +134,9 @@ class Looker:
             counted=self._counted,
         )
 
-    def is_due(self) -> bool:
-        """Tell whether it is time to count again."""
-        return self._clock_s() >= self._count_again_s
+    def is_due(self, back_s: float = float("-inf")) -> bool:
+        """Tell whether it is time to count again. `back_s` is when MongoDB was last found again."""
+        return self._pace.is_due(back_s)
 
     def count(self, store: Store) -> None:
         """Count what is counted row by row, which may take a while.
@@ -143,23 +144,20 @@ class Looker:
         Raises:
             StoreError: MongoDB could not be reached.
         """
-        started_s = self._clock_s()
-        at_ms = records.server_time_ms(store)
-        self._counted = Counted(
-            at_ms,
-            dead_letters=queries.dead_letter_counts(store),
-            minutes=views.minutes_since(store, at_ms - MINUTES * _MINUTE_MS),
-            restarts=_restarts(store, at_ms),
-        )
-        took_s = self._clock_s() - started_s
-        self._count_again_s = started_s + took_s + SHARE * took_s
+        with self._pace.taken():
+            at_ms = records.server_time_ms(store)
+            self._counted = Counted(
+                at_ms,
+                dead_letters=queries.dead_letter_counts(store),
+                minutes=views.minutes_since(store, at_ms - MINUTES * _MINUTE_MS),
+                restarts=restarts(records.read_starts(store, HISTORY), at_ms),
+            )
 
     def _rates(self, heartbeat: Heartbeat, orders: list[dict[str, Any]]) -> Rates:
         its, seen = heartbeat.counts, self._seen
         sight = _Sight(
             self._clock_s(),
             heartbeat.epoch,
-            heartbeat.batch_id or 0,
             its.get("messages", 0),
             its.get("waits", []),
             sum(row["orders"] for row in orders if row["status"] == _MATCHED),
@@ -177,7 +175,6 @@ class Looker:
         return Rates(
             messages_per_s=(sight.messages - before.messages) / elapsed_s,
             matched_per_s=(sight.matched - before.matched) / elapsed_s,
-            batches_per_s=max(0, sight.batch_id - before.batch_id) / elapsed_s,
             wait_p50_ms=quantile_ms(waits, 0.5),
             wait_p99_ms=quantile_ms(waits, 0.99),
         )
@@ -210,11 +207,6 @@ def _broken(document: Document, broke_at_ms: int) -> Broken:
         document.net_minor,
         broke_at_ms,
     )
-
-
-def _restarts(store: Store, now_ms: int) -> int:
-    epochs = {start.epoch for start in records.read_starts(store) if start.at_ms > now_ms - _DAY_MS}
-    return max(0, len(epochs) - 1)
 
 
 def _sums(amounts: Iterable[tuple[str | None, int]]) -> dict[str, int]:

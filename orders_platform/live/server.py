@@ -134,7 +134,7 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "stale": stale_s is None or stale_s > STALE_AFTER_S,
         "stale_s": None if stale_s is None else round(stale_s, 1),
-        "trouble": " ".join(filter(None, state.troubles.values())),
+        "trouble": state.trouble(),
         "at": None,
         "matcher": None,
     }
@@ -154,6 +154,7 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
     }
     if numbers.counted.at_ms:
         told |= {
+            "counted_at": format_ms(numbers.counted.at_ms),
             "dead_letters": numbers.counted.dead_letters,
             "restarts": numbers.counted.restarts,
             "minutes": [row | {"minute": format_ms(row["minute"])} for row in numbers.counted.minutes],

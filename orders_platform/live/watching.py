@@ -16,6 +16,7 @@ import msgspec
 from orders_platform.errors import OrdersError
 from orders_platform.live.metrics import Seen
 from orders_platform.live.numbers import Looker, Numbers
+from orders_platform.live.pace import Pace
 from orders_platform.local.stack import bootstrap_servers, mongo_uri
 from orders_platform.reports.counting import TooManyError, count
 from orders_platform.reports.days import date_at, day_of
@@ -32,12 +33,14 @@ from orders_platform.times import format_ms
 LOOK_S = 1.0
 COUNT_S = 2.0
 KAFKA_S = 3.0
+STATEMENT_S = 10.0
 DAY_S = 30.0
 DAY_SHARE = 50
 """The day so far is made anew for no more than a fiftieth of the time."""
 DAY_MOST_ORDERS = 100_000
 """Without a statement of the day before, the day so far is counted from all orders, if there are no more than these."""
 STALE_AFTER_S = 5.0
+COUNTS, DAY, STATEMENT = "counts", "the day so far", "the last statement"
 _TIMEOUT_S = 3.0
 _COUNT_TIMEOUT_S = 20.0  # MongoDB may take six times as long to go through a large collection
 
@@ -47,7 +50,8 @@ class State(msgspec.Struct, frozen=True):
 
     `behind` is how many messages wait in Kafka, None where it does not answer; `day` is the business day so far, as its
     statement would say it, None where counting it would take too long, and `day_looked` whether it was looked at;
-    `troubles` says by service what does not answer; `seen_s` is by the clock that goes on steadily.
+    `troubles` says by service what does not answer, and by subject what can't be told; `seen_s` is by the clock that
+    goes on steadily.
     """
 
     numbers: Numbers | None = None
@@ -58,9 +62,14 @@ class State(msgspec.Struct, frozen=True):
     last_statement_s: float | None = None
     troubles: dict[str, str] = {}
 
+    def trouble(self) -> str:
+        """Return what is in trouble. What can't be told because MongoDB does not answer is no news beside that."""
+        subjects = (MONGODB, KAFKA) if self.troubles.get(MONGODB) else self.troubles
+        return " ".join(filter(None, (self.troubles.get(each) for each in subjects)))
+
 
 class Watching:
-    """Loops in threads of their own: the matcher each second, Kafka, the counts, the day so far."""
+    """Loops in threads of their own: the matcher each second, Kafka, the counts, the day so far, the last statement."""
 
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing; `start` begins to look."""
@@ -68,23 +77,34 @@ class Watching:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._looker = Looker()
+        self._day_pace = Pace(DAY_SHARE, DAY_S)
+        self._back_s = float("-inf")
         self.state = State()
 
     def start(self) -> None:
         """Begin to look."""
-        for loop, service in ((self._look, MONGODB), (self._ask_kafka, KAFKA), (self._count, None), (self._day, None)):
-            threading.Thread(target=self._kept_up, args=(loop, service), daemon=True, name=loop.__name__).start()
+        for loop, subject, failing in (
+            (self._look, MONGODB, "What MongoDB holds can't be read."),
+            (self._ask_kafka, KAFKA, "What waits in Kafka can't be counted."),
+            (self._count, COUNTS, "Dead letters and restarts can't be counted."),
+            (self._day, DAY, "The day so far can't be counted."),
+            (self._last_statement, STATEMENT, "The last statement can't be read."),
+        ):
+            kept = (loop, subject, failing)
+            threading.Thread(target=self._kept_up, args=kept, daemon=True, name=loop.__name__).start()
 
-    def _kept_up(self, loop: Callable[[], None], service: str | None) -> None:
-        """Go on with a loop until it is time to stop, whatever stands in its way. One loop tells of each service."""
+    def _kept_up(self, loop: Callable[[], None], subject: str, failing: str) -> None:
+        """Go on with a loop until it is time to stop, whatever stands in its way, and tell what does."""
         while not self._ended.is_set():
             try:
                 loop()
             except OrdersError as error:
-                self._trouble(service, error.what)
-            except Exception:
-                # A defect; but a page that stands still until somebody starts it again would be worse.
+                self._trouble(subject, error.what if subject in (MONGODB, KAFKA) else f"{failing} {error}")
+            except Exception as error:
+                # A defect, or a record that is none; but a page that stands still until somebody starts it again would
+                # be worse.
                 traceback.print_exc()
+                self._trouble(subject, f"{failing} It is a {type(error).__name__}: read the end of logs/live.log.")
             self._ended.wait(LOOK_S)
 
     def stop(self) -> None:
@@ -114,16 +134,17 @@ class Watching:
         with self._lock:
             self.state = msgspec.structs.replace(self.state, **what)
 
-    def _trouble(self, service: str | None, text: str = "") -> None:
-        if service is not None:
-            with self._lock:
-                self.state = msgspec.structs.replace(self.state, troubles=self.state.troubles | {service: text})
+    def _trouble(self, subject: str, text: str = "") -> None:
+        with self._lock:
+            self.state = msgspec.structs.replace(self.state, troubles=self.state.troubles | {subject: text})
 
     def _look(self) -> None:
         with closing(self.store()) as store:
             while not self._ended.is_set():
                 numbers = self._looker.look(store)
                 self._set(numbers=numbers, seen_s=time.monotonic())
+                if self.state.troubles.get(MONGODB):
+                    self._back_s = time.monotonic()
                 self._trouble(MONGODB)
                 self._ended.wait(LOOK_S)
 
@@ -145,17 +166,27 @@ class Watching:
     def _count(self) -> None:
         with closing(self.store(_COUNT_TIMEOUT_S)) as store:
             while not self._ended.is_set():
-                if self._looker.is_due():
+                if self._looker.is_due(self._back_s):
                     self._looker.count(store)
+                    self._trouble(COUNTS)
                 self._ended.wait(COUNT_S)
 
     def _day(self) -> None:
-        wait_s = 0.0
         with closing(self.store(_COUNT_TIMEOUT_S)) as store:
-            while not self._ended.wait(wait_s):
-                begun_s = time.monotonic()
-                self._set(day=self._so_far(store), day_looked=True, last_statement_s=self._last_statement_s(store))
-                wait_s = max(DAY_S, DAY_SHARE * (time.monotonic() - begun_s))
+            while not self._ended.is_set():
+                if self._day_pace.is_due(self._back_s):
+                    with self._day_pace.taken():
+                        self._set(day=self._so_far(store), day_looked=True)
+                    self._trouble(DAY)
+                self._ended.wait(COUNT_S)
+
+    def _last_statement(self) -> None:
+        """Read it apart from the day so far: that it is late must be known also when the day can't be counted."""
+        with closing(self.store()) as store:
+            while not self._ended.is_set():
+                self._set(last_statement_s=self._last_statement_s(store))
+                self._trouble(STATEMENT)
+                self._ended.wait(STATEMENT_S)
 
     def _so_far(self, store: Store) -> dict[str, Any] | None:
         """Return the day so far, if it can be built upon the day before, or few orders are stored."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from orders_platform.local.programs import has_settings_of, own_environment
+from orders_platform.local.programs import DIGEST, has_settings_of, own_environment
 from orders_platform.local.servers import Server
 from orders_platform.settings import Settings
 
@@ -10,12 +10,12 @@ SERVER = Server("live", "The live page's server", "/api/numbers.json", stop_time
 
 
 def start(settings: Settings) -> None:
-    """Start it unless it runs with the settings of now. Returns at once.
+    """Start it unless it runs with the settings of now, its port among them. Returns at once.
 
     Raises:
         StackError: the port is taken, or it can't be started.
     """
-    environment = own_environment(settings.home)
+    environment = own_environment(settings.home) | {DIGEST: settings.digest()}
     SERVER.start(
         settings.home,
         settings.local.live_port,

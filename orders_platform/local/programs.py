@@ -7,7 +7,10 @@ from pathlib import Path
 import psutil
 
 from orders_platform.local import processes
-from orders_platform.surroundings import PREFIX, RESERVED, ROOT
+from orders_platform.surroundings import PREFIX, ROOT, setting_variables
+
+DIGEST = "ORDERS_SETTINGS_DIGEST"
+"""Carries `Settings.digest`, where a program is to be started anew when `orders.toml` says something else."""
 
 
 def own_environment(home: Path) -> dict[str, str]:
@@ -28,4 +31,5 @@ def has_settings_of(pid: int, environment: Mapping[str, str]) -> bool:
 
 
 def _settings_of(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in RESERVED}
+    told = setting_variables(environment)
+    return told | {DIGEST: environment[DIGEST]} if DIGEST in environment else told

@@ -4,7 +4,8 @@
 `remember` is pure and holds what only shows over time: since when messages wait, since when its loop is silent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import msgspec
@@ -15,10 +16,11 @@ from orders_platform.settings import Settings
 from orders_platform.store import matcher_records as records
 from orders_platform.store.client import Store, within
 from orders_platform.streams.offsets import behind, end_offsets
-from orders_platform.supervision.decide import DIED, Desired, Driver, Life, Observed
+from orders_platform.supervision.decide import ASKED, DIED, Desired, Driver, Life, Observed
 
 TIMEOUT_S = 5.0
 HISTORY = 50
+_DAY_MS = 86_400_000
 MONGODB, KAFKA = "MongoDB", "Kafka"
 
 Ends = Mapping[str, Mapping[int, int]]
@@ -65,6 +67,10 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of what serves the supervisor alone; the driver is left at work."""
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of this object's own connections, and of nothing that others go on to use."""
         ...
 
     def clear_leftovers(self) -> bool:
@@ -248,6 +254,13 @@ def lives(facts: Facts) -> tuple[Life, ...]:
         )
         for start in facts.history
     )
+
+
+def restarts(history: Sequence[records.Start], now_ms: int) -> int:
+    """Count the starts of the last 24 hours that nobody asked for: those after a life that no person ended. The history
+    is oldest first, and of a matcher that ends again and again not the whole of a day.
+    """
+    return sum(each.at_ms > now_ms - _DAY_MS and before.end != ASKED for before, each in pairwise(history))
 
 
 def _other_holder(facts: Facts, own_holder: str) -> str | None:

@@ -15,8 +15,8 @@ from orders_platform.store.client import Store, connect, within
 from orders_platform.streams.client import admin
 from orders_platform.supervision import dagster_home
 from orders_platform.supervision.backends.choose import make_backend
-from orders_platform.supervision.decide import ASKED, State
-from orders_platform.supervision.observe import Facts, events_behind, look
+from orders_platform.supervision.decide import State
+from orders_platform.supervision.observe import Backend, Facts, events_behind, look, restarts
 from orders_platform.supervision.rounds import Report, own_holder, read_report
 from orders_platform.supervision.supervisor_lock import DAEMON, find_supervisor
 from orders_platform.supervision.supervisor_lock import NAME as SUPERVISOR
@@ -39,7 +39,8 @@ class Component(msgspec.Struct, frozen=True):
 
 
 class Matcher(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the matcher is. `pid` is the process whose death stops the work."""
+    """How far the matcher is. `pid` is the process whose death stops the work, `restarts` how often it was started
+    within 24 hours though nobody asked for it."""
 
     state: State
     pid: int | None
@@ -64,25 +65,30 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def gather(settings: Settings) -> Status:
-    """Ask every part, each with a short time-out; a part that does not answer is a state, not an error."""
+    """Ask every part, each with a short time-out; a part that does not answer is a state, not an error.
+
+    Raises:
+        SettingsError: the settings name no place where the matcher could be, or a secret can't be read.
+    """
     kafka, servers = _kafka(settings)
     mongo, uri = _mongo(settings)
     backend = make_backend(settings, Endpoints(servers or "", uri or ""))
     store = None if uri is None else connect(uri, settings.mongo.database, timeout_s=TIMEOUT_S)
+    supervisor = find_supervisor(settings.home)
+    report = None if supervisor is None else read_report(settings.home)
     try:
         facts = look(settings, servers, store, backend, timeout_s=TIMEOUT_S)
-        elsewhere = _supervisor_elsewhere(settings, store)
+        elsewhere = None if supervisor is not None else _supervisor_elsewhere(settings, store)
+        state, detail = _matcher_state(facts, report, elsewhere)
+        if state not in ("running", "stopped"):
+            detail = " ".join(filter(None, (detail, _trouble(backend))))
     finally:
         if store is not None:
             store.close()
-    supervisor = find_supervisor(settings.home)
-    report = None if supervisor is None else read_report(settings.home)
-    state, detail = _matcher_state(facts, report)
-    if state not in ("running", "stopped"):
-        detail = " ".join(filter(None, (detail, backend.describe().get("trouble"))))
+        backend.disconnect()
     matcher = _matcher(settings, facts, state)
     working = Component("matcher", state, matcher.pid, None, detail)
-    supervising = _supervisor(supervisor, report) if supervisor is not None or elsewhere is None else elsewhere
+    supervising = _supervisor(supervisor, report) if elsewhere is None else elsewhere
     parts = (kafka, mongo, supervising, working)
     pages = [_server(settings, each) for each in _SERVERS if each.is_wanted(settings.home)]
     urls = {each.name: each.address for each in pages if each.address is not None}
@@ -172,8 +178,16 @@ def _hosts(uri: str) -> str:
     return urlsplit(uri).netloc.rpartition("@")[2]
 
 
-def _matcher_state(facts: Facts, report: Report | None) -> tuple[State, str]:
-    """Judge by the process first: it may have died or come up since the supervisor last looked."""
+def _trouble(backend: Backend) -> str:
+    try:
+        return backend.describe().get("trouble", "")
+    except OrdersError as error:
+        return str(error)
+
+
+def _matcher_state(facts: Facts, report: Report | None, elsewhere: Component | None) -> tuple[State, str]:
+    """Judge by the process first: it may have died or come up since the supervisor last looked. One that can't be seen
+    from here is judged by what it leaves in MongoDB."""
     beat = facts.beat()
     reason = "" if report is None else report.reason
     if facts.running is not None:
@@ -182,11 +196,26 @@ def _matcher_state(facts: Facts, report: Report | None) -> tuple[State, str]:
         return ("running" if beat is not None and beat.state == "running" else "starting"), reason
     if facts.desired is not None and facts.desired.state == "stopped":
         return "stopped", "It is stopped, as asked."
+    if (elsewhere is not None or not facts.backend_answered) and (signs := _signs_of_life(facts)) is not None:
+        return signs, ""
     if report is not None:
         return ("starting" if report.state not in ("backing_off", "failed") else report.state), reason
+    if elsewhere is not None:
+        return "starting", "It gives no sign of life; `orders status` where its supervisor runs says why."
+    if not facts.backend_answered:
+        return "failed", "It gives no sign of life."
     if facts.history:
         return "failed", "It is wanted, not running, and nobody supervises it: run `orders matcher start`."
     return "stopped", ""
+
+
+def _signs_of_life(facts: Facts) -> State | None:
+    """Return the state of a driver that keeps its lease, wherever it is."""
+    if facts.lease is None or not facts.lease.live:
+        return None
+    beat = facts.heartbeat
+    begun = beat is not None and beat.epoch == facts.lease.epoch and beat.state == "running"
+    return "running" if begun else "starting"
 
 
 def _matcher(settings: Settings, facts: Facts, state: State) -> Matcher:
@@ -203,17 +232,8 @@ def _matcher(settings: Settings, facts: Facts, state: State) -> Matcher:
             "deadline_swept_to": _time(beat.deadline_swept_to_ms),
         }
     pid = None if facts.running is None else facts.running.pid
-    return Matcher(state=state, pid=pid, events_behind=behind, restarts=_restarts(facts), **beat_fields)
-
-
-def _restarts(facts: Facts) -> int:
-    """Count the starts that nobody asked for since the last that somebody did."""
-    count = 0
-    for before in reversed(facts.history[:-1]):
-        if before.end == ASKED:
-            break
-        count += 1
-    return count
+    its_restarts = restarts(facts.history, time.time_ns() // 1_000_000)
+    return Matcher(state=state, pid=pid, events_behind=behind, restarts=its_restarts, **beat_fields)
 
 
 def _time(time_ms: int | None) -> str | None:

@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from orders_platform.cli.fold import Gathered, gather
 from orders_platform.cli.main import cli
+from orders_platform.errors import FatalStoreError
 from orders_platform.events import Event, decode
 from orders_platform.matching import MAX_EVENTS, Rules
 from orders_platform.store import dead_letters, matcher_records, schema
@@ -408,3 +409,17 @@ def test_watch_draws_again_on_a_terminal_until_it_is_interrupted(store: Store) -
         it.send_signal(signal.SIGINT)
         assert it.wait(timeout=30) == 0
     os.close(screen)
+
+
+@pytest.mark.services
+def test_watch_shows_the_rest_where_dead_letters_can_not_be_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_store: Store) -> dict[str, int]:
+        raise FatalStoreError("MongoDB refused it.", "Look it up.")
+
+    monkeypatch.setattr("orders_platform.store.queries.dead_letter_counts", fails)
+    deliver(store, placed("fine"), paid("fine"))
+    shown = " ".join(invoke("watch").stdout.split())
+    assert "matched" in shown
+    assert "Dead letters can't be counted. MongoDB refused it. Look it up." in shown

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orders_platform.local import processes
+from orders_platform.local import processes, prometheus
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +36,7 @@ def orders(home: Path) -> Iterator[Run]:
 
 
 def running(home: Path) -> set[str]:
-    names = ("kafka", "mongo", "supervisor", "matcher")
+    names = ("kafka", "mongo", "supervisor", "matcher", "live", "prometheus", "dagster", "dagster-daemon")
     return {name for name in names if processes.find(home, name) is not None}
 
 
@@ -98,7 +98,8 @@ def test_doctor_tells_its_findings_as_json_and_by_its_exit_status(orders: Run) -
 def test_the_whole_platform_comes_up_once_and_goes_down(orders: Run, home: Path) -> None:
     up = orders("up", "--no-dagster")
     assert up.returncode == 0, up.stderr
-    assert running(home) == {"kafka", "mongo", "supervisor", "matcher"}
+    pages = ["live"] if prometheus.find() is None else ["prometheus", "live"]
+    assert running(home) == {"kafka", "mongo", "supervisor", "matcher", *pages}
     assert set(states(orders).values()) == {"running"}
     before = {path.name: path.read_text() for path in (home / "run").glob("*.json") if path.stem in running(home)}
     assert orders("up", "--no-dagster").returncode == 0
@@ -108,7 +109,7 @@ def test_the_whole_platform_comes_up_once_and_goes_down(orders: Run, home: Path)
     assert children
     down = orders("down")
     assert down.returncode == 0
-    assert down.stderr.endswith("live, supervisor, matcher, kafka, mongo.\n")
+    assert f"Stopped: {', '.join(pages)}, supervisor, matcher, kafka, mongo.\n" in down.stderr
     assert running(home) == set()
     _, left = psutil.wait_procs(children, timeout=5)
     assert not [child for child in left if child.status() != psutil.STATUS_ZOMBIE]

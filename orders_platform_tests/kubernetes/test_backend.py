@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
+import yaml
 
 from orders_platform.errors import Deposed, OrdersError, ServiceUnavailable, SettingsError
 from orders_platform.settings import Settings
@@ -181,6 +184,22 @@ def test_a_watch_brings_the_next_look_forward_and_looks_are_few(
         api.storage.change("pods", "one", lambda it: it["status"].update(containerStatuses=container(RUNNING)))
         eventually(lambda: backend.find() is not None)
     backend.close()
+
+
+def test_who_looks_once_for_people_leaves_no_watch_and_no_connection(settings: Settings, api: ApiServer) -> None:
+    backend = KubernetesBackend(settings)
+    backend.find()
+    backend.describe()
+    assert api.watches == 0
+    port = urlsplit(yaml.safe_load(api.kubeconfig())["clusters"][0]["cluster"]["server"]).port
+
+    def connections() -> int:
+        of_ours = psutil.Process().net_connections()
+        return sum(bool(its.raddr) and its.raddr.port == port and its.status == "ESTABLISHED" for its in of_ours)
+
+    assert connections() > 0
+    backend.disconnect()
+    eventually(lambda: connections() == 0)
 
 
 def test_without_a_watch_nothing_is_believed_for_long(

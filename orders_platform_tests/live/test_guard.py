@@ -39,7 +39,7 @@ def answer(app: Any, path: str, client: str, host: str | None) -> tuple[int, dic
         ("/", "127.0.0.1", None, 403),
         ("/", "127.0.0.1", "", 403),
         ("/metrics", "10.1.2.3", "10.9.8.7:4000", 200),
-        ("/healthz", "10.1.2.3", "orders-live.orders:4000", 200),
+        ("/healthz", "10.1.2.3", "orders-live.orders:4000", 403),
         ("/", "10.1.2.3", "localhost:4000", 403),
         ("/api/numbers.json", "10.1.2.3", "127.0.0.1:4000", 403),
         ("/metrics/../api/order.json", "10.1.2.3", "127.0.0.1:4000", 403),

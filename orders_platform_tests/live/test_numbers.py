@@ -1,10 +1,12 @@
 """The numbers of the page, the metrics and `orders watch`: rates, waits, totals, and how often counting is done."""
 
 import time
+from contextlib import suppress
 
 import pytest
 
 from orders_platform.live.numbers import Looker, quantile_ms
+from orders_platform.live.pace import Pace
 from orders_platform.matcher.bucket import WAIT_BOUNDS_MS, Counts, Messages, add, match
 from orders_platform.matcher.hot import Bounds, HotOrders
 from orders_platform.store import dead_letters, matcher_records
@@ -111,6 +113,41 @@ def test_counting_is_done_only_as_often_as_that_is_cheap(store: Store) -> None:
     assert looker.is_due()
     looker.count(store)
     assert 95 <= next(number for number in range(200) if looker.is_due()) <= 105
+
+
+def test_what_fails_is_paced_as_what_succeeds_unless_mongodb_was_away_meanwhile() -> None:
+    now_s = 0.0
+    pace = Pace(10, least_s=5, clock_s=lambda: now_s)
+    assert pace.is_due()
+    with pace.taken():
+        pass
+    now_s = 4.9
+    assert not pace.is_due(back_s=4.0), "it succeeded"
+    now_s = 5.0
+    assert pace.is_due()
+    with suppress(ValueError), pace.taken():
+        now_s = 8.0
+        raise ValueError
+    now_s = 37.9
+    assert not pace.is_due(back_s=4.9)
+    assert pace.is_due(back_s=6.0), "MongoDB was found again after it had begun"
+    now_s = 38.0
+    assert pace.is_due()
+
+
+@services
+def test_restarts_are_the_starts_that_nobody_asked_for(store: Store) -> None:
+    now_ms, hour_ms = matcher_records.server_time_ms(store), 3_600_000
+    # Yesterday's last life ended by itself; then a person asked for one; the last three nobody did.
+    for epoch, (hours_ago, end) in enumerate(
+        [(40, "died"), (30, "died"), (20, "asked"), (10, "died"), (3, "stalled"), (2, "died"), (1, None)], 1
+    ):
+        at_ms = now_ms - hours_ago * hour_ms
+        start = matcher_records.Start(epoch=epoch, attempt=1, at_ms=at_ms, reason="a test", end=end)
+        matcher_records.add_start(store, start)
+    looker = Looker()
+    looker.count(store)
+    assert looker.look(store).counted.restarts == 4
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def test_json_and_metrics_say_what_the_store_and_kafka_hold(
     assert {each["order_id"] for each in told["newest_breaks"]} == {"u", "yen"}
     assert (told["matcher"]["state"], told["matcher"]["wanted"], told["matcher"]["messages"]) == ("running", True, 3)
     assert [row["messages"] for row in told["minutes"]] == [3]
+    assert told["counted_at"] <= told["at"]
     found = samples(server)
 
     def value(name: str, **labels: str) -> float:
@@ -147,7 +148,6 @@ def test_the_day_so_far_is_what_its_statement_would_say(store: Store, serve: Ser
     merge(
         store, [change(placed("a", occurred_at=at_ms, amount_minor=900), paid("a", occurred_at=at_ms))], now_ms, RULES
     )
-    matcher_words.begins(store, 1) if matcher_records.read_lease(store) else None
     server = serve()
     server.until(lambda: server.numbers().get("day") is not None)
     day = server.numbers()["day"]
@@ -191,6 +191,32 @@ def test_the_rarest_currencies_share_a_label_and_their_amounts_are_not_added() -
     assert len(stored) == CURRENCIES_MAX + 1
     assert (stored["EUR"], sum(stored.values())) == (1_000, 1_000 + 9 * 26 * 26)
     assert OTHER not in {sample.labels["currency"] for sample in families["orders_due_minor"].samples}
+
+
+def test_a_damaged_document_has_labels_like_any_other() -> None:
+    damaged = {"status": None, "outcome": None, "currency": None, "orders": 1, "due_minor": 0, "at_risk_minor": 0}
+    orders = [damaged, damaged | {"status": "matched", "outcome": "ok", "currency": "EUR"}]
+    at_risk = [{"kind": None, "currency": None, "breaks": 1, "at_risk_minor": 0}]
+    numbers = Numbers(0, None, None, True, None, Rates(), orders, at_risk, [], Counted())
+    families = {family.name: family for family in NumbersCollector(lambda: Seen(numbers)).collect()}
+    stored = [tuple(sample.labels.values()) for sample in families["orders_stored"].samples]
+    assert sorted(stored) == [("none", "none", "none"), ("ok", "matched", "EUR")]
+    assert [sample.labels["kind"] for sample in families["orders_breaks"].samples] == ["none"]
+
+
+def test_a_matcher_that_never_ran_is_wanted_and_not_up(store: Store, serve: Serve) -> None:
+    found = samples(serve())
+    assert found["orders_matcher_wanted", frozenset()] == 1
+    assert found["orders_matcher_up", frozenset()] == 0
+    del store
+
+
+def test_who_asks_is_who_is_connected_whatever_a_header_says(store: Store, serve: Serve) -> None:
+    server = serve(FORWARDED_ALLOW_IPS="*")
+    for said in ("10.1.2.3", "unknown", "127.0.0.1"):
+        assert server.get("/api/numbers.json", **{"X-Forwarded-For": said})[0] == 200
+    assert server.get("/api/numbers.json", Host="shop.example")[0] == 403
+    del store
 
 
 def test_health_is_what_orders_status_says(serve: Serve, store: Store) -> None:

@@ -123,6 +123,9 @@ class DataprocBackend:
     def close(self) -> None:
         """Let go of nothing: each question has a connection of its own."""
 
+    def disconnect(self) -> None:
+        """Let go of nothing, as `close`."""
+
     def clear_leftovers(self) -> bool:
         """Say that a job that is over left nothing behind: YARN ends all of its containers."""
         return False

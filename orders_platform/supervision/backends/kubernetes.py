@@ -114,7 +114,12 @@ class KubernetesBackend:
 
     def close(self) -> None:
         """Let go of what serves the supervisor alone; the driver is left at work."""
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Let go of the watch and the connections."""
         self._look.close()
+        self._cluster.close()
 
     def clear_leftovers(self) -> bool:
         """Scale a dead driver to 0, so that Kubernetes does not start it again, and delete its pods. Say if any was.
@@ -144,7 +149,7 @@ class KubernetesBackend:
             "log": f"`{where} logs deployment/{self._cluster.name}`",
         }
         try:
-            seen = self._look.latest()
+            seen = self._look.latest(watched=False)
         except OrdersError as error:
             return told | {"trouble": str(error)}
         if seen.pods:

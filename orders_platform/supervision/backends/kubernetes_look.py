@@ -58,17 +58,19 @@ class Look:
         self._looked.set()
         return self._seen
 
-    def latest(self) -> Seen:
-        """Return the latest look, or look again where something changed since or it is too old.
+    def latest(self, *, watched: bool = True) -> Seen:
+        """Return the latest look, or look again where something changed since or it is too old. Who asks for people
+        alone does not let a watch begin, which would outlive the question.
 
         Raises:
             As `now`.
         """
-        self._asked.set()
+        if watched:
+            self._asked.set()
         seen = self._seen
         if seen is None or self._changed.is_set() or time.monotonic() - seen.at_s > LOOK_MAX_AGE_S:
             return self.now()
-        if self._watcher is None or not self._watcher.is_alive():
+        if watched and (self._watcher is None or not self._watcher.is_alive()):
             self._watcher = threading.Thread(target=self._watch, name="kubernetes-watch", daemon=True)
             self._watcher.start()
         return seen
@@ -80,6 +82,7 @@ class Look:
     def close(self) -> None:
         """End the watch; it needs a moment to hear of it."""
         self._closed.set()
+        self._looked.set()
 
     def _watch(self) -> None:
         while self._asked.is_set() and not self._closed.is_set():
@@ -99,4 +102,5 @@ class Look:
             # What happened while nobody watched is not in any watch to come.
             self._looked.clear()
             self._changed.set()
-            self._looked.wait(WATCH_S)
+            if not self._closed.is_set():
+                self._looked.wait(WATCH_S)

@@ -98,6 +98,9 @@ class LocalBackend:
         """
         stop_making(self._settings.home)
 
+    def disconnect(self) -> None:
+        """Let go of nothing: there are no connections."""
+
     def clear_leftovers(self) -> bool:
         """Kill what a dead driver left behind: its Python half, PySpark's daemon and workers. Say if there was any.
 
