@@ -153,6 +153,7 @@ def as_keys(state: State, stale_s: float | None) -> dict[str, Any]:
     }
     if numbers.counted.at_ms:
         told |= {
+            "counted_at": format_ms(numbers.counted.at_ms),
             "dead_letters": numbers.counted.dead_letters,
             "restarts": numbers.counted.restarts,
             "minutes": [row | {"minute": format_ms(row["minute"])} for row in numbers.counted.minutes],

@@ -261,19 +261,6 @@ def test_charts_from_elsewhere_are_framed_and_fenced(visit: Visit) -> None:
     assert frame.get_attribute("sandbox") == "allow-scripts allow-same-origin allow-popups"
 
 
-def test_a_day_that_is_not_counted_says_so(visit: Visit) -> None:
-    page = visit("/metrics")  # a page that no stream draws
-    page.route("**/events", lambda route: route.fulfill(content_type="text/event-stream", body=UNCOUNTED))
-    page.goto(page.url.replace("/metrics", "/"))
-    expect(page.locator("#day_note")).to_contain_text("Not counted")
-    assert page.locator("#bridges").is_hidden()
-
-
-UNCOUNTED = 'data: {"stale": false, "trouble": "", "at": "2026-01-05T10:00:00.000Z", "digits": {}, "matcher": null, \
-"rates": {}, "orders": [], "at_risk": [], "matched_minor": {}, "at_risk_minor": {}, "newest_breaks": [], \
-"day": null}\n\n'
-
-
 def test_a_new_platform_has_nothing_to_show_yet(
     browser: Browser, mongo_uri: str, live_topics: Topics, tmp_path: Path
 ) -> None:
