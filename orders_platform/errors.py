@@ -10,6 +10,7 @@ OrdersError                 what happened, and what to do
 │   ├── RetryableStoreError     trying again may help, and is safe
 │   ├── FatalStoreError         trying again will not help
 │   └── UnknownOutcome          the write may have happened; merging makes trying again safe
+├── UnknownOrder            there is no order of that id
 ├── CheckpointError         a checkpoint is damaged or was made with another layout
 └── Deposed                 a later epoch holds the lease
 """
@@ -64,6 +65,10 @@ class FatalStoreError(StoreError):
 
 class UnknownOutcome(StoreError):
     """The write may have happened; merging makes trying again safe."""
+
+
+class UnknownOrder(OrdersError):
+    """There is no order of that id."""
 
 
 class CheckpointError(OrdersError):

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from orders_platform.errors import OrdersError, StackError, StoreError
+from orders_platform.errors import OrdersError, UnknownOrder
 from orders_platform.live import story
 from orders_platform.live.guard import Gate, Headers
 from orders_platform.live.metrics import NumbersCollector
@@ -97,10 +97,9 @@ class Live:
 
         try:
             return JSONResponse(await run_in_threadpool(read))
-        except (StoreError, StackError) as error:
-            return JSONResponse({"error": error.what, "fix": error.fix}, 503)
         except OrdersError as error:
-            return JSONResponse({"error": error.what, "fix": error.fix}, 404)
+            status = 404 if isinstance(error, UnknownOrder) else 503
+            return JSONResponse({"error": error.what, "fix": error.fix}, status)
 
     async def _metrics(self, request: Request) -> Response:
         encoder, media_type = choose_encoder(request.headers.get("accept", ""))

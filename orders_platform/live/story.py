@@ -4,14 +4,15 @@ from typing import Any
 
 import msgspec
 
-from orders_platform.errors import OrdersError
+from orders_platform.errors import FatalStoreError, UnknownOrder
 from orders_platform.events import Event
 from orders_platform.matching import document_json
 from orders_platform.matching.explain import Explanation, Note, explain
+from orders_platform.reports.money import digits_of
 from orders_platform.settings import Settings
 from orders_platform.store import queries
 from orders_platform.store.client import Store
-from orders_platform.store.documents import Arrival
+from orders_platform.store.documents import UNREADABLE, Arrival
 from orders_platform.times import format_ms
 
 
@@ -32,28 +33,40 @@ def trace(store: Store, settings: Settings, order_id: str) -> Trace:
     """Return one order with the grounds for its status.
 
     Raises:
-        OrdersError: there is no such order.
-        StoreError: MongoDB could not be reached.
+        UnknownOrder: there is no such order.
+        StoreError: MongoDB could not be reached, or the order's document can't be read.
     """
-    found = queries.order(store, order_id)
-    if found is None:
-        raise OrdersError(
+    try:
+        found = queries.order(store, order_id)
+        traced = None if found is None else _explained(found, settings)
+    except UNREADABLE as error:
+        raise FatalStoreError(
+            f"The document of order {order_id!r} can't be read: somebody has written it past the schema.",
+            "Mend or delete it, then run `orders dead-letters replay --reason damaged_order`.",
+        ) from error
+    if traced is None:
+        raise UnknownOrder(
             f"There is no order {order_id!r} in {settings.mongo.database}.",
             "If it was published just now, run `orders wait`; if its events were rejected, see `orders dead-letters`.",
         )
+    return traced
+
+
+def _explained(found: queries.Order, settings: Settings) -> Trace:
     deliveries = {arrival.event: arrival for arrival in found.arrivals}
-    return Trace(
-        found,
-        explain(order_id, deliveries, found.clock_ms, settings.matching.rules(), found.overflow),
-        deliveries,
-    )
+    rules = settings.matching.rules()
+    explained = explain(found.document.order_id, deliveries, found.clock_ms, rules, found.overflow)
+    return Trace(found, explained, deliveries)
 
 
 def as_json(traced: Trace) -> dict[str, Any]:
-    """Return the trace as one JSON document; times are RFC 3339, amounts are in minor units."""
+    """Return the trace as one JSON document; times are RFC 3339, amounts are in minor units, and `digits`
+    says how many digits that unit has of each currency."""
     stored, explained = traced.stored, traced.explained
+    currencies = {stored.document.currency, *(event.currency for event in traced.deliveries)}
     return {
         "document": document_json(stored.document),
+        "digits": {currency: digits_of(currency) for currency in sorted(filter(None, currencies))},
         "customer_id": stored.document.customer_id,
         "version": stored.version,
         "clock": format_ms(stored.clock_ms),

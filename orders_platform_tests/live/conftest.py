@@ -1,5 +1,6 @@
 """A stored shop, the live page's server over it as a process of its own, and a browser: one of each a module."""
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,15 @@ from orders_platform_tests.live.shop import Shop, Topics, adverse, message, zone
 PATIENCE_MS = 20_000
 ORDERS, ADVERSE = 300, 150
 Visit = Callable[..., Page]
+BARE: dict[str, Any] = {
+    "at": "2026-01-05T10:00:00.000Z",
+    "stale": False,
+    "trouble": "",
+    "matcher": None,
+    **{key: [] for key in ("orders", "at_risk", "newest_breaks")},
+    **{key: {} for key in ("digits", "rates", "matched_minor", "at_risk_minor")},
+}
+"""What the page's server tells when nothing is stored."""
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +147,15 @@ def visit(visitor: Visitor, shop: Shop) -> Iterator[Visit]:
         page.context.close()
     problems, visitor.problems = visitor.problems, []
     assert problems == []
+
+
+def told(visit: Visit, *documents: object, **options: Any) -> Page:
+    """Open the page of a server that tells these documents at once, again and again."""
+    page = visit(**options)
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in documents)
+    page.route("**/events", lambda route: route.fulfill(content_type="text/event-stream", body=body))
+    page.reload()
+    return page
 
 
 @pytest.fixture(scope="module")

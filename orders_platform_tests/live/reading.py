@@ -30,6 +30,17 @@ def shows_all_of(page: Page, store: Store) -> None:
     expect(page.locator("#stored")).to_have_text(f"{store.orders.count_documents({}):,}")
 
 
+def hide(page: Page, is_hidden: bool) -> None:
+    """Let the page's tab go out of sight, or come back."""
+    page.evaluate(_HIDE, is_hidden)
+
+
+_HIDE = """isHidden => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 def words(name: str) -> str:
     """A name of the rules as the page writes it."""
     return name.replace("_", " ")

@@ -72,6 +72,11 @@ def viewed(platform: Platform) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def metrics(urls: dict[str, str]) -> dict[str, list[Any]]:
+    return read(urls)
+
+
+def read(urls: dict[str, str]) -> dict[str, list[Any]]:
+    """Return the metrics of now; dead letters are counted now and then."""
     text = fetched(f"{urls['live']}/metrics").decode()
     return {family.name: family.samples for family in text_string_to_metric_families(text)}
 
@@ -140,7 +145,7 @@ def test_money_at_risk_by_kind(exported: Any, statement: Any, viewed: Any, metri
 
 
 def test_money_matched_and_dead_letters(
-    platform: Platform, exported: Any, statement: Any, viewed: Any, metrics: Any, page: Page
+    platform: Platform, exported: Any, statement: Any, viewed: Any, metrics: Any, urls: dict[str, str], page: Page
 ) -> None:
     matched: Counter[str] = Counter()
     for each in exported:
@@ -154,12 +159,13 @@ def test_money_matched_and_dead_letters(
     assert in_view == matched
     due = metrics["orders_due_minor"]
     assert matched == {its.labels["currency"]: its.value for its in due if its.labels["status"] == "matched"}
-    assert {cur: money(its, cur) for cur, its in matched.items()} == {row[0]: row[2] for row in rows(page, "#money")}
+    shown = {currency: money(its, currency) for currency, its in matched.items()}
+    until(page, lambda: {row[0]: row[2] for row in rows(page, "#money")}, shown)
 
     letters = Counter(each["reason"] for each in platform.lines("export", "--collection", "dead_letters"))
     assert sum(letters.values()) > 5
     assert letters == Counter(statement["dead_letters"])
-    assert letters == {its.labels["reason"]: its.value for its in metrics["orders_dead_letters"]}
+    until(page, lambda: {its.labels["reason"]: its.value for its in read(urls)["orders_dead_letters"]}, letters)
     until(page, lambda: dict(rows(page, "#letters")), {words(each): f"{n:,}" for each, n in letters.items()})
 
 

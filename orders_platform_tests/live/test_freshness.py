@@ -11,8 +11,8 @@ from bson.datetime_ms import DatetimeMS
 from playwright.sync_api import Page, Route, expect
 
 from orders_platform.local import mongod
-from orders_platform_tests.live.conftest import Visit
-from orders_platform_tests.live.reading import shows_all_of, until
+from orders_platform_tests.live.conftest import BARE, Visit, told
+from orders_platform_tests.live.reading import hide, shows_all_of, until
 from orders_platform_tests.live.serving import Server
 from orders_platform_tests.live.shop import MINUTE_MS, Shop, message, now_ms
 
@@ -142,21 +142,26 @@ def test_messages_that_wait_for_long_are_catching_up(page: Page, shop: Shop) -> 
 def test_a_hidden_tab_asks_for_nothing(visit: Visit, shop: Shop) -> None:
     page = visit()
     is_fresh(page)
-    page.evaluate(HIDE, True)
+    hide(page, True)
     expect(page).to_have_title("paused · orders-platform live")
     shown = page.locator("#as_of").text_content()
     shop.take([message("order_placed", "o-unseen", amount_minor=100)])
     page.wait_for_timeout(1_500)
     assert page.locator("#as_of").text_content() == shown
-    page.evaluate(HIDE, False)
+    hide(page, False)
     is_fresh(page)
     shows_all_of(page, shop.store)
 
 
-HIDE = """isHidden => {
-  Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
+def test_what_it_can_t_draw_leaves_old_figures(visit: Visit) -> None:
+    page = told(visit, BARE, BARE | {"at": "2026-01-05T10:00:01.000Z", "orders": 1}, expected="is not iterable")
+    expect(page.locator("#word")).to_have_text("out of date")
+    expect(page.locator("#sentence")).to_have_text(
+        "This page can't draw what its server tells: load it again. The figures are those of 10:00:00 UTC."
+    )
+    expect(page.locator("body")).to_have_class("old")
+    page.unroute("**/events")
+    is_fresh(page)
 
 
 def test_an_answer_that_is_no_stream_is_not_the_end(visit: Visit, shop: Shop) -> None:

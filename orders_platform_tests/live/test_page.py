@@ -139,7 +139,7 @@ STEPS = """tables => tables.map(table => [table.caption.textContent, [...table.t
 
 def test_rejected_messages_and_the_matcher_are_told(page: Page, shop: Shop) -> None:
     shop.restart()
-    shop.go_on(3)
+    shop.take([message("order_placed", f"o-life-{at}", amount_minor=100) for at in range(3)])
     shows_all_of(page, shop.store)
     letters = queries.dead_letter_counts(shop.store)
     until(page, lambda: rows(page, "#letters"), listed(letters))
@@ -185,7 +185,45 @@ def test_the_list_stands_still_under_the_pointer(page: Page, shop: Shop) -> None
     assert [row[0] for row in rows(page, "#breaks")] == before
     page.locator("h1").hover()
     expect(page.locator("#breaks tr").first).to_contain_text(order_id)
-    expect(page.locator("#held")).to_be_hidden()
+    expect(page.locator("#held")).to_be_empty()
+
+
+def test_what_is_settled_meanwhile_is_told_from_what_still_breaks(page: Page, shop: Shop) -> None:
+    order_id = "o-settles"
+    charged_back = {"amount_minor": 4_200, "chargeback_id": "c"}
+    placed = message("order_placed", order_id, amount_minor=4_200)
+    paid = message("payment_captured", order_id, amount_minor=4_200, payment_id="p")
+    shop.take([placed, paid, message("chargeback_opened", order_id, **charged_back)])
+    first = page.locator("#breaks tr").first
+    expect(first).to_contain_text(order_id)
+    page.locator("#breaks tr").nth(2).hover()
+    shop.take([message("chargeback_reversed", order_id, **charged_back)])
+    expect(page.locator("#held")).to_have_text("1 order is no longer among the newest breaks.")
+    expect(first).to_contain_text(order_id)
+    expect(first.locator("td").last).to_have_text("left the list")
+    soft = page.evaluate("getComputedStyle(document.querySelector('dt')).color")
+    expect(first.locator("td").first).to_have_css("color", soft)
+    page.locator("h1").hover()
+    expect(first).not_to_contain_text(order_id)
+    expect(page.locator("#held")).to_be_empty()
+    expect(first.locator("td").first).not_to_have_css("color", soft)
+
+
+def test_a_closed_story_s_link_holds_the_list_for_the_keyboard_alone(page: Page, shop: Shop) -> None:
+    read = shop.breaks()
+    page.get_by_role("link", name=read).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.mouse.move(0, 0)
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+    assert page.evaluate("document.activeElement.textContent") == read
+    order_id = shop.breaks()
+    expect(page.locator("#breaks tr").first).to_contain_text(order_id)
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.textContent") == order_id
+    shop.breaks()
+    expect(page.locator("#held")).to_contain_text("1 newer break waits")
+    expect(page.locator("#breaks tr").first).to_contain_text(order_id)
 
 
 def test_the_curves_begin_with_what_was_before_the_page(visit: Visit, shop: Shop) -> None:
@@ -221,19 +259,6 @@ def test_charts_from_elsewhere_are_framed_and_fenced(visit: Visit) -> None:
     assert frame.get_attribute("title") == "Charts of MongoDB Atlas"
     assert frame.get_attribute("loading") == "lazy"
     assert frame.get_attribute("sandbox") == "allow-scripts allow-same-origin allow-popups"
-
-
-def test_a_day_that_is_not_counted_says_so(visit: Visit) -> None:
-    page = visit("/metrics")  # a page that no stream draws
-    page.route("**/events", lambda route: route.fulfill(content_type="text/event-stream", body=UNCOUNTED))
-    page.goto(page.url.replace("/metrics", "/"))
-    expect(page.locator("#day_note")).to_contain_text("Not counted")
-    assert page.locator("#bridges").is_hidden()
-
-
-UNCOUNTED = 'data: {"stale": false, "trouble": "", "at": "2026-01-05T10:00:00.000Z", "digits": {}, "matcher": null, \
-"rates": {}, "orders": [], "at_risk": [], "matched_minor": {}, "at_risk_minor": {}, "newest_breaks": [], \
-"day": null}\n\n'
 
 
 def test_a_new_platform_has_nothing_to_show_yet(

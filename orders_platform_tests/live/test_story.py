@@ -1,5 +1,6 @@
 """An order's story on the live page: by click, by keyboard, by its address; what it tells, and to whom."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from orders_platform.live import story
 from orders_platform.settings import Settings
 from orders_platform_tests.live.conftest import Visit
 from orders_platform_tests.live.reading import shows_all_of, until, words
+from orders_platform_tests.live.serving import Server
 from orders_platform_tests.live.shop import HOUR_MS, MINUTE_MS, Shop, message, now_ms
 
 pytestmark = pytest.mark.services
@@ -207,3 +209,50 @@ def test_a_story_stays_while_nobody_can_tell_more(visit: Visit, shop: Shop) -> N
     expect(page.locator("#story_body .line li")).to_have_count(2)
     page.unroute("**/api/order.json*")
     expect(page.locator("#story_note")).to_be_empty()
+
+
+def test_amounts_are_right_where_no_figures_come(visit: Visit, shop: Shop) -> None:
+    """A currency that no order has is told by the story itself."""
+    paid = {"JPY": "JPY 4,200", "KWD": "KWD 4.200"}
+    shop.take([message("order_placed", "o-abroad", amount_minor=4_200)])
+    for currency in paid:
+        shop.take([message("payment_captured", "o-abroad", amount_minor=4_200, payment_id=currency, currency=currency)])
+    page = visit("/metrics", expected="Failed to load resource")
+    page.route("**/events", lambda route: route.abort())
+    page.goto(page.url.replace("/metrics", "/#order=o-abroad"))
+    expect(page.locator("#story_body .amount")).to_have_text(["EUR 42.00", *paid.values()])
+
+
+def test_a_document_that_can_t_be_read_is_told_with_what_to_do(visit: Visit, server: Server, shop: Shop) -> None:
+    shop.take([message("order_placed", "o-damaged", amount_minor=4_200)])
+    found = shop.store.orders.find_one({"_id": "o-damaged"})
+    assert found is not None
+    damaged = {**found, "events": ["no event"]}
+    shop.store.orders.replace_one({"_id": "o-damaged"}, damaged, bypass_document_validation=True)
+    try:
+        assert server.get("/api/order.json?id=o-damaged")[0] == 503
+        page = visit("/#order=o-damaged", expected="503")
+        expect(page.locator("#story_note")).to_contain_text("can't be read")
+        expect(page.locator("#story_note")).to_contain_text("orders dead-letters replay")
+    finally:
+        shop.store.orders.replace_one({"_id": "o-damaged"}, found)
+    expect(page.locator("#story_body .stamp")).to_have_text("awaiting payment")
+
+
+def test_an_order_is_not_unknown_because_a_secret_can_t_be_read(mongo_uri: str, shop: Shop, tmp_path: Path) -> None:
+    secret = tmp_path / "uri"
+    secret.write_text(mongo_uri)
+    variables = shop.settings(mongo_uri)
+    del variables["ORDERS_MONGO__URI"]
+    server = Server(tmp_path / "home", **variables, ORDERS_MONGO__URI_FILE=str(secret))
+    server.start()
+    try:
+        order_id = shop.breaks()
+        assert server.get(f"/api/order.json?id={order_id}")[0] == 200
+        secret.unlink()
+        status, body = server.get(f"/api/order.json?id={order_id}")
+        told = json.loads(body)
+        assert (status, told["fix"]) == (503, "Correct its path or mode.")
+        assert "mongo.uri_file can't be read" in told["error"]
+    finally:
+        server.stop()

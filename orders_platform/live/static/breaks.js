@@ -1,6 +1,6 @@
 // What breaks: by kind and currency, and the newest ones as links to their stories.
 
-import { by, make, number, say, show, table, text } from "./dom.js";
+import { by, make, number, say, table, text } from "./dom.js";
 import { coded, count, money, plural, since, words } from "./format.js";
 
 const SHADES = 4;
@@ -27,7 +27,7 @@ function kinds(rows) {
     const minor = row.minor[currency];
     return minor > 0 ? `h${Math.max(1, Math.ceil((SHADES * minor) / most[currency]))}` : "";
   };
-  const listed = [...of.values()].sort((a, b) => b.breaks - a.breaks || a.kind.localeCompare(b.kind));
+  const listed = [...of.values()].sort((a, b) => b.breaks - a.breaks || words(a.kind).localeCompare(words(b.kind)));
   table(by("kinds"), listed, (row) => row.kind, [
     text((row) => words(row.kind)),
     number((row) => count(row.breaks), () => "all"),
@@ -52,26 +52,47 @@ function head(currencies) {
 
 const pointer = matchMedia("(hover: hover)"); // under a finger everything is hovered that was touched last
 let shown = null; // the breaks that are listed
+let putBack = null; // what a story that was closed has put the focus back on: nobody need be there
+
+by("story").addEventListener("close", () => { putBack = document.activeElement; });
+addEventListener("keydown", () => { putBack = null; });
 
 // The list stands still while somebody points at it or is in it by keyboard: a row must not slip away under a click.
+function isHeld(body) {
+  const isIn = body.matches(":focus-within") && document.activeElement !== putBack;
+  return isIn || (pointer.matches && body.matches(":hover"));
+}
+
 function newest(now, listed) {
   const body = by("breaks");
   const before = shown && new Set(shown.map((each) => each.order_id));
-  const isHeld = shown !== null && body.matches(pointer.matches ? ":hover, :focus-within" : ":focus-within");
-  const waiting = isHeld ? listed.filter((each) => !before.has(each.order_id)).length : 0;
-  show(by("held"), waiting > 0);
-  say(by("held"), `${plural(waiting, "newer break waits", "newer breaks wait")} until you leave the list.`);
   const latest = new Map(listed.map((each) => [each.order_id, each]));
-  shown = isHeld ? shown.map((each) => latest.get(each.order_id) ?? each) : listed;
+  shown = shown && isHeld(body) ? shown.map((each) => latest.get(each.order_id) ?? { ...each, hasLeft: true }) : listed;
+  say(by("held"), held(shown, listed));
   table(body, shown, (each) => each.order_id, [
     link,
     text((each) => words(each.status)),
     text((each) => each.reasons.map(words).join(", "), "reasons note"),
     number((each) => coded(each.due_minor, each.currency), () => "due"),
     number((each) => coded(each.net_minor, each.currency), () => "net"),
-    number((each) => since(now, each.broke_at), () => "note age"),
+    number((each) => each.hasLeft ? "left the list" : since(now, each.broke_at), () => "note age"),
   ], "No order breaks.");
-  if (before) for (const row of body.children) row.classList.toggle("fresh", !before.has(row.dataset.key));
+  if (!before) return;
+  for (const row of body.children) {
+    row.classList.toggle("fresh", !before.has(row.dataset.key));
+    row.classList.toggle("gone", !latest.has(row.dataset.key));
+  }
+}
+
+// What is not as in the list, as somebody holds it.
+function held(them, listed) {
+  const ids = new Set(them.map((each) => each.order_id));
+  const waiting = listed.filter((each) => !ids.has(each.order_id)).length;
+  const gone = them.filter((each) => each.hasLeft).length;
+  return [
+    waiting && `${plural(waiting, "newer break waits", "newer breaks wait")} until you leave the list.`,
+    gone && `${plural(gone, "order is", "orders are")} no longer among the newest breaks.`,
+  ].filter(Boolean).join(" ");
 }
 
 function link(cell, each) {

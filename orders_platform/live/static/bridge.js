@@ -58,20 +58,20 @@ function fill(element, [currency, bridge]) {
 }
 
 function steps(currency, bridge) {
-  const moves = [{ name: "opening", from: 0, to: bridge.opening_minor, fill: "total", kind: "sum" }];
+  const sum = (name, minor) => ({ name, amount: money(minor, currency), from: 0, to: minor, fill: "total", kind: "sum" });
+  const moves = [sum("opening", bridge.opening_minor)];
   let at = bridge.opening_minor;
   for (const [line, name, sign] of LINES) {
-    const to = at + sign * bridge[line];
-    moves.push({ name, from: at, to, fill: to > at ? "up" : "down", kind: "" });
+    const minor = sign * bridge[line], to = at + minor; // a sum may be too large to be exact: it is for drawing alone
+    moves.push({ name, amount: signed(minor, currency), from: at, to, fill: minor > 0 ? "up" : "down", kind: "" });
     at = to;
   }
-  moves.push({ name: "so far", from: 0, to: bridge.closing_minor, fill: "total", kind: "sum", into: at });
+  moves.push({ ...sum("so far", bridge.closing_minor), into: at });
   const ends = moves.flatMap(({ from, to }) => [from, to]);
   const low = Math.min(0, ...ends), high = Math.max(0, ...ends);
   const x = (minor) => (100 * (minor - low)) / (high - low || 1);
   const told = moves.map((move, place) => ({
     ...move,
-    amount: move.kind ? money(move.to, currency) : signed(move.to - move.from, currency),
     picture: picture(x(0), links(move, place, moves.length, x), x(move.from), x(move.to), move.fill),
   }));
   const residual = bridge.residual_minor;

@@ -29,7 +29,7 @@ export function plot(now) {
   const rates = now.rates ?? {};
   heard.push({ x: at, rate: rates.messages_per_s ?? null, p50: logged(rates.wait_p50_ms), p99: logged(rates.wait_p99_ms) });
   while (heard[0].x < at - HOUR_S) heard.shift();
-  const points = [...byMinute(now.minutes ?? [], at), ...withGaps(heard)].sort((a, b) => a.x - b.x);
+  const points = [...byMinute(now, at), ...withGaps(heard)].sort((a, b) => a.x - b.x);
   const from = Math.max(at - HOUR_S, Math.min(points[0].x, at - SHORTEST_S));
   if (!curves.length) begin();
   for (const curve of curves) curve.update(points, from, at);
@@ -38,16 +38,19 @@ export function plot(now) {
 // A logarithm has no place for 0.
 const logged = (ms) => ms === null || ms === undefined ? null : Math.max(ms / 1000, WAITS_S[0]);
 
-// Minutes in which the page was not open have their mean; one without a row had no batch, so nothing was matched.
+// Minutes in which the page was not open have their mean; one without a row had no batch, so nothing was matched. Those
+// that were not over when they were counted are not known yet.
 // What a series says nothing of is `undefined`, which its line passes over; `null` breaks it off.
-function byMinute(rows, at) {
+function byMinute({ minutes: rows = [], counted_at: time }, at) {
+  const countedAt = Date.parse(time) / 1000;
   const known = new Map(rows.map((row) => [new Date(row.minute).getTime() / 1000, row]).filter(([x]) => x > at - HOUR_S));
   const seen = new Set(heard.map(({ x }) => Math.floor(x / MINUTE_S) * MINUTE_S));
   const points = [];
   for (let x = Math.min(...known.keys()); x + MINUTE_S <= at; x += MINUTE_S) {
-    const row = known.get(x);
-    const mean = seen.has(x) ? undefined : (row?.messages ?? 0) / MINUTE_S;
-    points.push({ x: x + MINUTE_S / 2, rate: mean, longest: row ? logged(row.longest_wait_ms) : null });
+    const row = known.get(x), isCounted = x + MINUTE_S <= countedAt;
+    const mean = isCounted ? (row?.messages ?? 0) / MINUTE_S : null;
+    const longest = isCounted ? logged(row?.longest_wait_ms) : undefined;
+    points.push({ x: x + MINUTE_S / 2, rate: seen.has(x) ? undefined : mean, longest });
   }
   return points;
 }

@@ -1,9 +1,10 @@
 // The sections that are figures: tiles, money, orders, the matcher, rejected messages.
 
 import { bar, by, make, number, parts, say, show, table, text } from "./dom.js";
-import { count, duration, money, NONE, perSecond, plural, share, since, words } from "./format.js";
+import { ago, count, duration, money, NONE, perSecond, plural, share, since, words } from "./format.js";
 import { remainingMs } from "./verdict.js";
 
+const LATELY_MS = 10_000; // what was counted since then needs no word about when
 const WORDS = { ok: "add up", break: "break", pending: "wait" };
 
 export function figures(now) {
@@ -13,6 +14,7 @@ export function figures(now) {
   stored(now, totals);
   moneyByCurrency(now);
   orders(now.orders, totals);
+  say(by("letters_at"), countedAt(now));
   if (now.dead_letters) rejected(now.dead_letters); // not counted yet is not the same as none
 }
 
@@ -24,7 +26,7 @@ function outcomes(rows) {
 
 function tile(name, figure, ...notes) {
   say(by(name), figure);
-  say(by(`${name}_note`), notes.filter(Boolean).join(", "));
+  say(by(`${name}_note`), joined(...notes));
 }
 
 function pace(now) {
@@ -36,10 +38,18 @@ function pace(now) {
   tile("behind", count(its?.behind), its?.behind === 0 ? "nothing waits" : left && `about ${duration(left)} at this pace`);
   const within = rates.wait_p99_ms == null ? "" : `99 of 100 within ${duration(rates.wait_p99_ms)}`;
   tile("wait", duration(rates.wait_p50_ms), within || "no message just now");
-  tile("life", its ? `life ${count(its.epoch)}` : NONE, restarts(now));
+  tile("life", its ? `life ${count(its.epoch)}` : NONE, restarts(now), countedAt(now));
 }
 
 const restarts = (now) => now.restarts == null ? "" : `${plural(now.restarts, "restart", "restarts")} in 24 h`;
+
+// Of when are the figures that are counted now and then, where it matters.
+function countedAt(now) {
+  const ms = Date.parse(now.at) - Date.parse(now.counted_at);
+  return ms > LATELY_MS ? `as of ${ago(ms)}` : "";
+}
+
+const joined = (...parts) => parts.filter(Boolean).join(", ");
 
 function stored(now, totals) {
   const kinds = new Set(now.at_risk.map((row) => row.kind)).size;
@@ -77,7 +87,7 @@ function orders(rows, totals) {
     const before = statuses.get(status)?.orders ?? 0;
     statuses.set(status, { status, outcome, orders: before + its });
   }
-  const listed = [...statuses.values()].sort((a, b) => b.orders - a.orders || a.status.localeCompare(b.status));
+  const listed = [...statuses.values()].sort((a, b) => b.orders - a.orders || words(a.status).localeCompare(words(b.status)));
   const most = Math.max(1, ...listed.map((each) => each.orders));
   table(by("statuses"), listed, (each) => each.status, [
     text((each) => words(each.status)),
@@ -92,7 +102,7 @@ function matcher(now) {
   const facts = its ? [
     ["state", words(its.state)],
     ["life", `${count(its.epoch)}, began ${since(now, its.started_at)}`],
-    ["restarts in 24 h", count(now.restarts)],
+    ["restarts in 24 h", joined(count(now.restarts), countedAt(now))],
     ["last batch", its.batch_id === null ? NONE : `number ${count(its.batch_id)}, took ${duration(its.last_batch_ms)}`],
     ["last commit", its.last_commit_at ? since(now, its.last_commit_at) : NONE],
     ["last sign of life", `${duration(its.silent_ms)} ago`],

@@ -61,6 +61,6 @@ export const date = (time) => new Date(time).toISOString().slice(0, 10);
 
 export const moment = (time) => time ? `${date(time)} ${clock(time)}` : NONE;
 
-export const words = (name) => name.replaceAll("_", " ");
+export const words = (name) => name?.replaceAll("_", " ") ?? "none";
 
 export const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;

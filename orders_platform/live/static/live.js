@@ -11,25 +11,26 @@ import { begin } from "./story.js";
 import { Stream } from "./stream.js";
 import { verdict } from "./verdict.js";
 
-let now = null;
+let now = null; // the document that was drawn last
 let figuresSeenAtMs = 0; // when the figures that are shown were those of now, by the page's own clock
 let colour = "";
 
 const stream = new Stream("/events", take, tell);
 
-function take(document) {
-  now = document;
-  learnDigits(now.digits);
-  embed(now.charts);
-  link("dagster", now.dagster);
-  link("prometheus", now.prometheus);
-  if (now.at) {
-    figuresSeenAtMs = performance.now() - 1000 * (now.stale_s ?? 0);
-    figures(now);
-    breaks(now);
-    if (now.day !== undefined && now.digits) day(now);
-    plot(now);
+// What can't be drawn throws: the page then goes on saying of when the figures are that were drawn last.
+function take(its) {
+  learnDigits(its.digits);
+  embed(its.charts);
+  link("dagster", its.dagster);
+  link("prometheus", its.prometheus);
+  if (its.at) {
+    figures(its);
+    breaks(its);
+    if (its.day !== undefined && its.digits) day(its);
+    plot(its);
+    figuresSeenAtMs = performance.now() - 1000 * (its.stale_s ?? 0);
   }
+  now = its;
   tell();
   by("beat").classList.toggle("tock");
 }

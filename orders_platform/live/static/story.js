@@ -51,6 +51,7 @@ function leave() {
   else history.replaceState(null, "", location.pathname);
 }
 
+// While the tab is hidden it is asked for only until there is something to come back to.
 async function read(id) {
   const mine = ++asked;
   if (!shown || !document.hidden) {
@@ -69,7 +70,7 @@ async function ask(id) {
     const text = await got.text();
     const its = JSON.parse(text);
     if (got.ok) return { text, content: () => told(its), trouble: "" };
-    if (got.status !== 404) return { trouble: its.error };
+    if (got.status !== 404) return { trouble: `${its.error} ${its.fix}` };
     return { text, content: () => [make("p", "", make("b", "", its.error)), make("p", "", its.fix)], trouble: "" };
   } catch {
     return { trouble: "This page's server does not answer." };

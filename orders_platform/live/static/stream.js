@@ -1,5 +1,5 @@
 // The stream of numbers. It survives whatever is behind it: the server may come and go, the line may go dead without a
-// word, and while the tab is hidden nothing is asked for at all.
+// word, and while the tab is hidden no figures are asked for.
 
 const SILENT_MS = 4_000; // the server sends each second
 const DEAD_MS = 12_000; // an open connection that is silent for so long leads nowhere, whatever the browser thinks of it
@@ -14,6 +14,7 @@ export class Stream {
   #seenAtMs = 0;
   #openedAtMs = 0;
   #heardAtMs = -Infinity;
+  #isTaken = false;
 
   // `take` gets each document. `tick` is called each second while the page is seen, and when that changes.
   constructor(address, take, tick) {
@@ -27,11 +28,12 @@ export class Stream {
     this.#look();
   }
 
-  // "heard", or why not: the tab is "hidden", it was "opened" just now, or the server is "silent".
+  // "heard", or why not: the tab is "hidden", it was "opened" just now, the server is "silent", or what it told is
+  // "untaken", as `take` threw.
   get state() {
     if (document.hidden) return "hidden";
     const now = performance.now();
-    if (now - this.#heardAtMs < SILENT_MS) return "heard";
+    if (now - this.#heardAtMs < SILENT_MS) return this.#isTaken ? "heard" : "untaken";
     return now - this.#seenAtMs < SILENT_MS ? "opened" : "silent";
   }
 
@@ -49,10 +51,19 @@ export class Stream {
   #open() {
     this.#openedAtMs = performance.now();
     this.#source = new EventSource(this.#address);
-    this.#source.addEventListener("message", (event) => {
-      this.#heardAtMs = performance.now();
-      this.#take(JSON.parse(event.data));
-    });
+    this.#source.addEventListener("message", (event) => this.#hear(event.data));
+  }
+
+  #hear(data) {
+    this.#heardAtMs = performance.now();
+    this.#isTaken = true;
+    try {
+      this.#take(JSON.parse(data));
+    } catch (error) {
+      this.#isTaken = false;
+      this.#tick();
+      throw error; // for the browser's console
+    }
   }
 
   // The browser connects again by itself, but takes its time, and takes an answer that is no stream for the end.

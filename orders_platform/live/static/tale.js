@@ -1,7 +1,7 @@
 // What an order's story says: figures, the time line of its events, the rules, what would settle it.
 
 import { draw, make } from "./dom.js";
-import { coded, date, duration, money, moment, NONE, words } from "./format.js";
+import { coded, date, duration, learnDigits, money, moment, words } from "./format.js";
 
 const FIGURES = [
   ["due_minor", "due"],
@@ -15,6 +15,7 @@ const SPACE_PX = [6, 44]; // between events: the more, the longer the time, by i
 const MONTH_MS = 30 * 86_400_000;
 
 export function told(its) {
+  learnDigits(its.digits); // of a currency that the figures may not have
   const d = its.document;
   return [
     make("p", "head", make("span", `stamp ${d.outcome}`, words(d.status)), ...d.reasons.map(reason)),
@@ -122,7 +123,7 @@ function about(its) {
     `version ${its.version}`,
     `first seen ${moment(its.first_seen_at)}`,
     `updated ${moment(its.updated_at)}`,
-    `judged as of ${moment(its.clock) ?? NONE}`,
+    `judged as of ${moment(its.clock)}`,
   ];
   const text = known.filter(Boolean).join(", ");
   return `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -22,6 +22,9 @@ const of = (now) => now?.at ? `The figures are those of ${clock(now.at)}.` : "Th
 function unheard(now, heard) {
   if (heard === "hidden") return { kind: WAIT, word: "paused", sentence: of(now) };
   if (heard === "opened") return { kind: WAIT, word: "connecting", sentence: of(now) };
+  if (heard === "untaken") {
+    return { kind: BAD, word: "out of date", sentence: `This page can't draw what its server tells: load it again. ${of(now)}` };
+  }
   return { kind: BAD, word: "out of date", sentence: `This page's server does not answer. ${of(now)}` };
 }
 
