@@ -99,7 +99,7 @@ class Watching:
             try:
                 loop()
             except OrdersError as error:
-                self._trouble(subject, error.what if subject in (MONGODB, KAFKA) else f"{failing} {error}")
+                self._trouble(subject, str(error) if subject in (MONGODB, KAFKA) else f"{failing} {error}")
             except Exception as error:
                 # A defect, or a record that is none; but a page that stands still until somebody starts it again would
                 # be worse.
