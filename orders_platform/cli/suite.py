@@ -22,9 +22,9 @@ _CHECKS = (
     ("pyright",),
     ("lint-imports",),
 )
-# Most of the time goes into waiting for real processes: two at once take half as long, on two cores too. A file's tests
-# stay together, for they share what it starts; in the order of the names, as the slow ones are among the first.
-_SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Most of the time goes into waiting for real processes: three at once leave two cores some air still. A file's tests stay
+# together, for they share what it starts; in the order of the names, as the slow ones are among the first.
+_SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @click.command()

@@ -11,6 +11,7 @@ import dagster as dg
 import msgspec
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from orders_platform.defs.matching import sensors
 from orders_platform.defs.matching.sensors import Cursor
@@ -49,6 +50,11 @@ def stopped(stack: RunningStack, *names: str) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+        # A broker that stood still has lost its place in its own cluster, and is let in again some seconds later.
+        kafka, deadline_s = AdminClient({"bootstrap.servers": stack.bootstrap_servers}), time.monotonic() + 60
+        while not kafka.list_topics(timeout=60).brokers:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize("names", [(broker.NAME,), (mongod.NAME, broker.NAME)])
