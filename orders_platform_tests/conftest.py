@@ -38,6 +38,11 @@ class RunningStack:
     mongo_uri: str
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with Spark: its files take minutes, and the last of them would go on when all others are done."""
+    items.sort(key=lambda item: "spark" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""

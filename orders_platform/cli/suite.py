@@ -23,7 +23,7 @@ _CHECKS = (
     ("lint-imports",),
 )
 # Most of the time goes into waiting for real processes: three at once leave two cores some air still. A file's tests
-# stay together, for they share what it starts; in the order of the names, as the slow ones are among the first.
+# stay together, for they share what it starts; in the order in which they are found, the slow ones are among the first.
 _SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
