@@ -20,7 +20,7 @@ from orders_platform.store.failures import DUPLICATE_KEY, SNAPSHOT_UNAVAILABLE, 
 WRITER = "recount"
 _MARK = {"_id": WRITER}
 COUNT_S = 600.0
-"""How long a count may take: some hundred million orders. By default MongoDB keeps a moment readable for half of it."""
+"""How long a count may take: some fifty million orders. By default MongoDB keeps a moment readable for half of it."""
 _ATTEMPTS = 10
 _PAUSE_S = 0.5
 _KINDS = (
